@@ -1,0 +1,18 @@
+"""audiovq: discrete codes from speech.
+
+The pipeline, in order:
+    audio, data     speech on disk -> manifest -> waveforms (B, 1, L)
+    encoders        x -> z_e (B, C, T)
+    bottlenecks     z_e -> z, and codes (B, K, T) where it is discrete
+    decoders        z -> x_hat (B, 1, L)
+    losses          how far x_hat is from x
+    autoencoder     encoder -> bottleneck -> decoder; encode, decode, save, load
+    train           the loop, checkpoints, logs
+    units           codes of a corpus on disk, for downstream models
+    eval, report    what a model is worth, in figures and pages
+
+Axis letters everywhere: B batch, C channels, L samples, T frames, D code dimension,
+K codebooks, N codebook size.
+"""
+
+__version__ = "0.1.0"
