@@ -165,9 +165,7 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     return merge(_read_yaml(path.with_name(f"{parent}.yaml"), (*seen, path)), values)
 
 
-def _flatten(
-    error: ValidationError, prefix: tuple[int | str, ...] = ()
-) -> list[dict[str, Any]]:
+def _flatten(error: ValidationError, prefix: tuple[int | str, ...] = ()) -> list[dict[str, Any]]:
     """List the errors of a validation, those of components nested inside it included."""
     flat: list[dict[str, Any]] = []
     for item in error.errors(include_url=False):

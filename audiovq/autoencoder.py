@@ -1,0 +1,476 @@
+"""encoder -> bottleneck -> decoder, and what one does with them."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audiovq import registry, release, windows
+from audiovq.bottlenecks._base import Bottleneck, BottleneckOutput, Context, DiscreteBottleneck
+from audiovq.config import Config, component
+from audiovq.decoders._base import Decoder
+from audiovq.encoders._base import Encoder
+from audiovq.errors import AudioError, ConfigError
+from audiovq.nn.conv import Span
+from audiovq.nn.tree import register_output
+
+# Items of more frames than this are worked through in windows, so that memory stays bounded.
+_WHOLE_FRAMES = 2048
+# Windows per call on a GPU in exact mode.
+_EXACT_GPU_BATCH = 8
+
+
+class AutoencoderConfig(Config):
+    """Settings of an autoencoder: its three components and the rate they work at."""
+
+    sample_rate: int = Field(16000, ge=1000, le=384000, description="samples per second (Hz)")
+    encoder: component("encoders") = Field(  # type: ignore[valid-type]
+        "conv", validate_default=True, description="waveform to frames"
+    )
+    bottleneck: component("bottlenecks") = Field(  # type: ignore[valid-type]
+        "vq_ema", validate_default=True, description="frames to codes or to a smaller sequence"
+    )
+    decoder: component("decoders") = Field(  # type: ignore[valid-type]
+        "conv", validate_default=True, description="frames to waveform"
+    )
+
+
+@register_output
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutoencoderOutput:
+    """What a training step needs.
+
+    Attributes:
+        x_hat: reconstruction, as long as x.
+        z_e: encoder output.
+        bottleneck: the bottleneck's output.
+        frames: real frames per item (of encoder output).
+    """
+
+    x_hat: Float[Tensor, "B 1 L"]
+    z_e: Float[Tensor, "B C T"]
+    bottleneck: BottleneckOutput
+    frames: Int[Tensor, "B"]
+
+
+class Autoencoder(nn.Module):
+    """A 1-D autoencoder of waveforms with any bottleneck.
+
+    Length: an item of L samples has frames(L) = ceil(L / hop_length) frames; frame t stands for
+    samples [t * hop_length, (t + 1) * hop_length); decoding gives back exactly L samples.
+
+    Invariance: an item gives the same codes alone, in a padded batch and in windows, up to
+    floating-point rounding; `encode(..., exact=True)` removes the rounding too.
+    """
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        make_encoder = registry.get("encoders", config.encoder.name).cls
+        make_bottleneck = registry.get("bottlenecks", config.bottleneck.name).cls
+        make_decoder = registry.get("decoders", config.decoder.name).cls
+        self.bottleneck: Bottleneck = make_bottleneck(config.bottleneck)
+        self.encoder: Encoder = make_encoder(config.encoder, self.bottleneck.in_channels)
+        self.decoder: Decoder = make_decoder(
+            config.decoder, self.bottleneck.out_channels, self.encoder.strides
+        )
+        if self.decoder.hop_length != self.encoder.hop_length:
+            raise ConfigError(
+                f"decoder.strides multiply to {self.decoder.hop_length} samples per frame, "
+                f"encoder.strides to {self.encoder.hop_length}: make them equal, or leave "
+                f"decoder.strides out"
+            )
+        self.sample_rate = config.sample_rate
+        self.hop_length = self.encoder.hop_length * self.bottleneck.stride
+
+    # ------------------------------------------------------------------ facts
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames of codes per second (Hz)."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether the bottleneck emits codes."""
+        return isinstance(self.bottleneck, DiscreteBottleneck)
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """Codebook size of each row of codes; empty for a continuous model."""
+        b = self.bottleneck
+        return b.codebook_sizes if isinstance(b, DiscreteBottleneck) else ()
+
+    @property
+    def num_codebooks(self) -> int:
+        """Rows K of the codes; 0 for a continuous model."""
+        return len(self.codebook_sizes)
+
+    @property
+    def layout(self) -> tuple[str, ...]:
+        """What each row of codes holds; empty for a continuous model."""
+        b = self.bottleneck
+        return b.layout if isinstance(b, DiscreteBottleneck) else ()
+
+    @property
+    def bitrate(self) -> float | None:
+        """Nominal bits per second, frame_rate * sum of log2 N; None for a continuous model."""
+        if not self.is_discrete:
+            return None
+        return self.frame_rate * sum(math.log2(n) for n in self.codebook_sizes)
+
+    @property
+    def receptive_field(self) -> tuple[int, int]:
+        """Samples before and after a frame's own that its code depends on."""
+        before, after = self.bottleneck.context
+        span = self.encoder.input_span(
+            Span(-before * self.bottleneck.stride, (1 + after) * self.bottleneck.stride)
+        )
+        return -span.start, span.end - self.hop_length
+
+    @property
+    def num_parameters(self) -> int:
+        """Trained scalars, codebooks included."""
+        buffers = (b for b in self.bottleneck.buffers() if b.is_floating_point())
+        return sum(p.numel() for p in self.parameters()) + sum(b.numel() for b in buffers)
+
+    def frames(self, lengths: int | Int[Tensor, "B"]) -> int | Int[Tensor, "B"]:
+        """Return how many frames that many samples have: ceil(L / hop_length)."""
+        return -(-lengths // self.hop_length)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of weights and config: equal if and only if the model is."""
+        digest = hashlib.sha256(
+            json.dumps(self.config.model_dump(mode="json"), sort_keys=True).encode()
+        )
+        for name, value in sorted(release.plain_state(self).items()):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.contiguous().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    # --------------------------------------------------------------- training
+
+    def forward(
+        self,
+        x: Float[Tensor, "B 1 L"],
+        lengths: Int[Tensor, "B"] | None = None,
+        keys: Int[Tensor, "B"] | None = None,
+        condition: Int[Tensor, "B"] | None = None,
+    ) -> AutoencoderOutput:
+        """Reconstruct a batch.
+
+        Args:
+            x: waveforms in [-1, 1] at sample_rate, zero past each item's end.
+            lengths: real samples per item; all of them when None.
+            keys: one integer per item, from which all randomness derives.
+            condition: label of each item, for decoders that take one.
+        """
+        size = x.shape[-1]
+        padded = F.pad(x, (0, -size % self.hop_length))
+        frames, mask = self._mask(lengths, padded)
+        needs_gradient = self.bottleneck.needs_input_gradient
+        keep_graph = torch.is_grad_enabled()
+        with torch.set_grad_enabled(keep_graph or needs_gradient):
+            if needs_gradient:
+                padded = padded.detach().requires_grad_()
+            context = Context(
+                mask=mask, x=padded if needs_gradient else None, keys=keys, condition=condition
+            )
+            z_e = self.encoder(padded, None if mask is None else mask.to(padded.dtype))
+            out = self.bottleneck(z_e, context)
+        x_hat = self.decoder(out.z, context)[..., :size]
+        return AutoencoderOutput(x_hat=x_hat, z_e=z_e, bottleneck=out, frames=frames)
+
+    def _mask(
+        self, lengths: Int[Tensor, "B"] | None, padded: Float[Tensor, "B 1 L"]
+    ) -> tuple[Int[Tensor, "B"], Bool[Tensor, "B 1 T"] | None]:
+        """Return real encoder frames per item, and the mask of them (None when all are real)."""
+        T = padded.shape[-1] // self.encoder.hop_length
+        if lengths is None:
+            return torch.full((len(padded),), T, device=padded.device), None
+        frames = -(-lengths // self.hop_length) * self.bottleneck.stride
+        index = torch.arange(T, device=padded.device)
+        return frames, (index < frames.unsqueeze(1)).unsqueeze(1)
+
+    # -------------------------------------------------------------- inference
+
+    @torch.no_grad()
+    def encode(
+        self,
+        x: Float[Tensor, "B 1 L"],
+        lengths: Int[Tensor, "B"] | None = None,
+        *,
+        exact: bool = False,
+        chunk_frames: int | None = None,
+    ) -> Int[Tensor, "B K T"]:
+        """Return the codes of waveforms.
+
+        Args:
+            x: waveforms in [-1, 1] at sample_rate.
+            lengths: real samples per item; all of them when None.
+            exact: compute every item in windows that depend on its own length alone, so that on
+                one device and at one thread count the codes are the same whatever the batch,
+                padding or chunking. Slower for short items.
+            chunk_frames: work through the batch in chunks of this many frames; None: whole, or
+                in chunks when long. Changes memory and rounding, not the result.
+
+        Returns:
+            int64 in [0, N); 0 past an item's end.
+
+        Raises:
+            ConfigError: the model is continuous and has no codes; use `embed`.
+            AudioError: x is not finite, or lengths do not fit.
+        """
+        self._discrete()
+        return self._encode(x, lengths, self._codes, exact=exact, chunk_frames=chunk_frames)
+
+    @torch.no_grad()
+    def embed(
+        self,
+        x: Float[Tensor, "B 1 L"],
+        lengths: Int[Tensor, "B"] | None = None,
+        *,
+        exact: bool = False,
+        chunk_frames: int | None = None,
+    ) -> Float[Tensor, "B D T"]:
+        """Return what the decoder would receive: z, for every model; arguments as in `encode`.
+
+        Zero past an item's end.
+        """
+        return self._encode(x, lengths, self._embed, exact=exact, chunk_frames=chunk_frames)
+
+    @torch.no_grad()
+    def decode(
+        self,
+        codes: Int[Tensor, "B K T"],
+        length: int | Sequence[int] | Int[Tensor, "B"] | None = None,
+        condition: Int[Tensor, "B"] | None = None,
+    ) -> Float[Tensor, "B 1 L"]:
+        """Return the waveforms of codes.
+
+        Args:
+            codes: as `encode` returns them; the first rows of a residual model suffice.
+            length: samples per item, in ((T - 1) * hop_length, T * hop_length] for the longest,
+                and at most T * hop_length for all; None: T * hop_length.
+            condition: label of each item, for decoders that take one.
+
+        Returns:
+            as long as the longest item; zero past an item's end.
+        """
+        bottleneck = self._discrete()
+        rows, T = codes.shape[1:]
+        if not 1 <= rows <= self.num_codebooks:
+            raise ConfigError(f"codes have {rows} rows; the model has {self.num_codebooks}")
+        sizes = torch.tensor(self.codebook_sizes[:rows], device=codes.device).view(1, -1, 1)
+        if bool(((codes < 0) | (codes >= sizes)).any()):
+            raise ConfigError(f"codes must lie in [0, N) with N = {self.codebook_sizes[:rows]}")
+        lengths = self._lengths(length, len(codes), T, codes.device)
+        z = bottleneck.decode(codes)
+        return self._decode(z, lengths, condition)
+
+    @torch.no_grad()
+    def decode_embedding(
+        self,
+        z: Float[Tensor, "B D T"],
+        length: int | Sequence[int] | Int[Tensor, "B"] | None = None,
+        condition: Int[Tensor, "B"] | None = None,
+    ) -> Float[Tensor, "B 1 L"]:
+        """Return the waveforms of what `embed` returns; arguments as in `decode`."""
+        T = z.shape[-1] // self.bottleneck.stride
+        return self._decode(z, self._lengths(length, len(z), T, z.device), condition)
+
+    @torch.no_grad()
+    def reconstruct(
+        self, x: Float[Tensor, "B 1 L"], lengths: Int[Tensor, "B"] | None = None
+    ) -> Float[Tensor, "B 1 L"]:
+        """Return x passed through the whole model, in bounded memory, for every model."""
+        lengths = self._checked(x, lengths)
+        x_hat = self._decode(self.embed(x, lengths), lengths, None)
+        return F.pad(x_hat, (0, x.shape[-1] - x_hat.shape[-1]))
+
+    @torch.no_grad()
+    def encode_blocks(
+        self, blocks: Iterable[Float[Tensor, "1 1 L"]]
+    ) -> Iterator[Int[Tensor, "1 K T"]]:
+        """Yield the codes of one item that arrives in blocks of any size.
+
+        Joined, they equal `encode(..., exact=True)` of the whole. Holds a few seconds of audio.
+        """
+        self._discrete()
+        for codes in windows.stream(map(self._finite, blocks), self._codes, self._geometry()):
+            yield codes
+
+    @torch.no_grad()
+    def reconstruct_blocks(
+        self, blocks: Iterable[Float[Tensor, "1 1 L"]]
+    ) -> Iterator[Float[Tensor, "1 1 L"]]:
+        """Yield the reconstruction of one item that arrives in blocks; as long as what came in."""
+        received = 0
+
+        def counted() -> Iterator[Tensor]:
+            nonlocal received
+            for block in map(self._finite, blocks):
+                received += block.shape[-1]
+                yield block
+
+        z = windows.stream(counted(), self._embed, self._geometry())
+        given = 0
+        for x_hat in windows.stream(z, self._waveform(None), self._decoder_geometry()):
+            part = x_hat[..., : max(0, received - given)]  # only the last frame can be cut
+            given += part.shape[-1]
+            yield part
+
+    # --------------------------------------------------------------- saving
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model as a folder: `model.safetensors` and `config.json`, safe to share."""
+        release.save(self, Path(folder))
+
+    # -------------------------------------------------------------- internals
+
+    def _discrete(self) -> DiscreteBottleneck:
+        if not isinstance(self.bottleneck, DiscreteBottleneck):
+            raise ConfigError(
+                f"a model with the bottleneck {self.config.bottleneck.name!r} is continuous and "
+                f"has no codes; use embed() and decode_embedding(), or train a discrete one"
+            )
+        return self.bottleneck
+
+    def _codes(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        context = Context(mask=self._at_encoder_rate(mask))
+        return self._discrete().encode(self._z_e(x, context.mask), context)
+
+    def _embed(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        context = Context(mask=self._at_encoder_rate(mask))
+        z = self.bottleneck.embed(self._z_e(x, context.mask), context)
+        return z if context.mask is None else z * context.mask
+
+    def _z_e(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return self.encoder(x, None if mask is None else mask.to(x.dtype))  # type: ignore[no-any-return]
+
+    def _waveform(self, condition: Tensor | None) -> windows.Process:
+        def process(z: Tensor, mask: Tensor | None) -> Tensor:
+            mask = self._at_encoder_rate(mask)
+            return self.decoder(z, Context(mask=mask, condition=condition))  # type: ignore[no-any-return]
+
+        return process
+
+    def _at_encoder_rate(self, mask: Tensor | None) -> Tensor | None:
+        return None if mask is None else mask.repeat_interleave(self.bottleneck.stride, dim=-1)
+
+    def _geometry(self, per_frame_out: int = 1) -> windows.Geometry:
+        left, right = self.receptive_field
+        hop = self.hop_length
+        return windows.Geometry(-(-left // hop), -(-right // hop), hop, per_frame_out)
+
+    def _decoder_geometry(self) -> windows.Geometry:
+        stride = self.bottleneck.stride
+        left, right = (-(-n // stride) for n in self.decoder.receptive_field)
+        return windows.Geometry(left, right, stride, self.hop_length)
+
+    def _encode(
+        self,
+        x: Tensor,
+        lengths: Tensor | None,
+        process: windows.Process,
+        *,
+        exact: bool,
+        chunk_frames: int | None,
+    ) -> Tensor:
+        lengths = self._checked(x, lengths)
+        T = -(-x.shape[-1] // self.hop_length)
+        stride = self.bottleneck.stride if process == self._embed else 1
+        geometry = self._geometry(stride)
+        if exact:
+            frames = [-(-n // self.hop_length) for n in lengths.tolist()]
+            items = [(x[i : i + 1, :, : lengths[i]], n) for i, n in enumerate(frames)]
+            if x.device.type == "cpu":
+                parts = [windows.run(item, n, process, geometry) for item, n in items]
+            else:
+                parts = windows.run_grouped(items, process, geometry, _EXACT_GPU_BATCH)
+            return torch.cat([F.pad(p, (0, T * stride - p.shape[-1])) for p in parts])
+        padded = F.pad(x, (0, T * self.hop_length - x.shape[-1]))
+        frames_of = -(-lengths // self.hop_length).unsqueeze(1)
+        mask = (torch.arange(T, device=x.device) < frames_of).unsqueeze(1)
+        if chunk_frames is None and T <= _WHOLE_FRAMES:
+            return process(padded, None if bool(mask.all()) else mask)
+        return _chunked(padded, mask, process, geometry, chunk_frames or windows.CORES[-1])
+
+    def _decode(self, z: Tensor, lengths: Int[Tensor, "B"], condition: Tensor | None) -> Tensor:
+        stride, T = self.bottleneck.stride, z.shape[-1] // self.bottleneck.stride
+        frames_of = -(-lengths // self.hop_length).unsqueeze(1)
+        mask = (torch.arange(T, device=z.device) < frames_of).unsqueeze(1)
+        process = self._waveform(condition)
+        if T <= _WHOLE_FRAMES:
+            x_hat = process(z, None if bool(mask.all()) else mask)
+        else:
+            x_hat = _chunked(z, mask, process, self._decoder_geometry(), windows.CORES[-1])
+        del stride
+        x_hat = x_hat[..., : int(lengths.max())]
+        past = torch.arange(x_hat.shape[-1], device=z.device) >= lengths.view(-1, 1, 1)
+        return x_hat.masked_fill(past, 0.0)
+
+    def _checked(self, x: Tensor, lengths: Tensor | None) -> Int[Tensor, "B"]:
+        """Return the lengths, after refusing a waveform no model could take."""
+        size = x.shape[-1]
+        if x.ndim != 3 or x.shape[1] != 1 or size == 0 or len(x) == 0:
+            raise AudioError(
+                f"a waveform of shape {tuple(x.shape)} given; (B, 1, L) with L > 0 is accepted"
+            )
+        self._finite(x)
+        if lengths is None:
+            return torch.full((len(x),), size, device=x.device)
+        if len(lengths) != len(x) or bool(((lengths < 1) | (lengths > size)).any()):
+            raise AudioError(f"lengths must be {len(x)} values from 1 to {size} (samples)")
+        return lengths.to(x.device)
+
+    def _finite(self, x: Tensor) -> Tensor:
+        if not bool(torch.isfinite(x).all()):
+            raise AudioError("the waveform holds NaN or infinity; repair it before encoding")
+        return x
+
+    def _lengths(
+        self,
+        length: int | Sequence[int] | Tensor | None,
+        items: int,
+        frames: int,
+        device: torch.device,
+    ) -> Int[Tensor, "B"]:
+        most = frames * self.hop_length
+        if length is None:
+            length = most
+        each = [length] * items if isinstance(length, int) else [int(n) for n in length]
+        least = most - self.hop_length
+        if len(each) != items or not least < max(each, default=0) <= most or min(each) < 1:
+            raise ConfigError(
+                f"length {length} does not fit {items} item(s) of {frames} frames: give an int or "
+                f"one per item, the longest in ({least}, {most}] samples"
+            )
+        return torch.tensor(each, device=device)
+
+
+def _chunked(
+    x: Tensor, mask: Tensor, process: windows.Process, geometry: windows.Geometry, size: int
+) -> Tensor:
+    """Process a padded batch chunk by chunk along time, with real context on both sides."""
+    left, right, r = geometry.left, geometry.right, geometry.per_frame_in
+    T = mask.shape[-1]
+    parts = []
+    for start in range(0, T, size):
+        lo, hi = max(0, start - left), min(T, start + size + right)
+        y = process(x[..., lo * r : hi * r], mask[..., lo:hi])
+        keep = slice(
+            (start - lo) * geometry.per_frame_out,
+            (min(start + size, T) - lo) * geometry.per_frame_out,
+        )
+        parts.append(y[..., keep])
+    return torch.cat(parts, dim=-1)

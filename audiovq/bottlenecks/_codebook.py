@@ -1,0 +1,142 @@
+"""Pure functions on codebooks, shared by the bottlenecks that have one.
+
+Rows are frames: z is (R, D) with R = B * T. Nothing here builds an R x N x D tensor, a float
+one-hot, or more than one block of the R x N scores.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from audiovq.bottlenecks._base import EMPTY, Candidates
+from audiovq.nn import random
+
+# Bytes of scores per block: on a CPU a block that stays in a core's cache is twice as fast as one
+# large product; on a GPU launches cost more than memory.
+_BLOCK_BYTES = {"cpu": 2 << 20, "cuda": 256 << 20}
+
+
+def nearest(z: Float[Tensor, "R D"], codebook: Float[Tensor, "N D"]) -> Int[Tensor, "R"]:
+    """Return the index of the nearest code of every row; ties go to the lowest index.
+
+    Minimises |e|^2 / 2 - z.e, block by block, in float32 whatever the autocast state.
+    """
+    R, N = len(z), len(codebook)
+    with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
+        z, codebook = z.float(), codebook.float()
+        half_norms = codebook.square().sum(dim=1) / 2
+        rows = max(1, _BLOCK_BYTES.get(z.device.type, 2 << 20) // (4 * N))
+        codes = torch.empty(R, dtype=torch.int64, device=z.device)
+        scores = torch.empty(min(rows, R), N, device=z.device)
+        for start in range(0, R, rows):
+            block = z[start : start + rows]
+            out = scores[: len(block)]
+            torch.addmm(half_norms, block, codebook.T, alpha=-1.0, out=out)
+            torch.argmin(out, dim=1, out=codes[start : start + rows])
+    return codes
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, z_q: Tensor) -> Tensor:  # noqa: ARG004
+        return z_q.view_as(z_q)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
+        return grad[0], None
+
+
+def straight_through(z: Float[Tensor, "*S"], z_q: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+    """Return z_q itself, bit for bit, with its gradient going to z.
+
+    The usual `z + (z_q - z).detach()` equals z_q for only about two thirds of the elements.
+    """
+    return _StraightThrough.apply(z, z_q)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _SquaredDistance(torch.autograd.Function):
+    """Mean over D of (z - z_q)^2, without a temporary of z's size; saves z and z_q themselves."""
+
+    _ROWS = 4096
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, z_q: Tensor) -> Tensor:
+        ctx.save_for_backward(z, z_q)
+        blocks = zip(
+            z.split(_SquaredDistance._ROWS), z_q.split(_SquaredDistance._ROWS), strict=True
+        )
+        parts = [(a - b).square_().mean(dim=1) for a, b in blocks]
+        return torch.cat(parts) if parts else z.new_zeros(0)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        z, z_q = ctx.saved_tensors
+        scaled = (z - z_q).mul_((grad[0] * (2.0 / z.shape[1])).unsqueeze(1))
+        to_z, to_q = ctx.needs_input_grad
+        return scaled if to_z else None, -scaled if to_q else None
+
+
+def squared_distance(z: Float[Tensor, "R D"], z_q: Float[Tensor, "R D"]) -> Float[Tensor, "R"]:
+    """Return the mean squared difference of every row, differentiable in both arguments."""
+    return _SquaredDistance.apply(z, z_q)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def count_and_sum(
+    z: Float[Tensor, "R D"], codes: Int[Tensor, "R"], size: int, real: Bool[Tensor, "R"] | None
+) -> tuple[Float[Tensor, "N"], Float[Tensor, "N D"]]:
+    """Return how many real rows each code was given, and the sum of those rows."""
+    if real is not None:  # what is not real goes to one code beyond the last
+        codes = torch.where(real, codes, size)
+    ones = torch.ones(len(codes), device=z.device)
+    counts = torch.zeros(size + 1, device=z.device).index_add_(0, codes, ones)
+    sums = torch.zeros(size + 1, z.shape[1], device=z.device).index_add_(0, codes, z)
+    return counts[:size], sums[:size]
+
+
+def draw(
+    z: Float[Tensor, "R D"],
+    keys: Int[Tensor, "B"],
+    real: Bool[Tensor, "R"] | None,
+    size: int,
+    name: str,
+) -> Candidates:
+    """Draw up to `size` real rows, each a pure function of its item's key and its frame."""
+    hashes = random.bits(keys, name, len(z) // max(1, len(keys))).flatten()
+    if real is not None:
+        hashes = torch.where(real, hashes, EMPTY)
+    kept, index = hashes.topk(min(size, len(hashes)), largest=False)
+    missing = size - len(kept)
+    frames = z[index]
+    if missing:
+        kept = torch.cat([kept, kept.new_full((missing,), EMPTY)])
+        frames = torch.cat([frames, frames.new_zeros(missing, z.shape[1])])
+    return Candidates(hashes=kept, frames=frames)
+
+
+def kmeans(
+    z: Float[Tensor, "R D"], size: int, *, iterations: int, seed: int = 0
+) -> Float[Tensor, "N D"]:
+    """Cluster rows by Lloyd's algorithm; a cluster that loses all rows is drawn again.
+
+    Args:
+        z: at least one row; with fewer distinct rows than clusters, copies are spread a little.
+        size: number of clusters N.
+        iterations: assignments and means to alternate.
+        seed: decides the first centres.
+    """
+    key = torch.tensor([seed], device=z.device)
+    order = random.bits(key, "k-means rows", len(z))[0].argsort()
+    centres = z[order[torch.arange(size, device=z.device) % len(z)]].clone()
+    spread = z.std(dim=0, correction=0).mean() * 1e-3
+    noise = random.normal(key, "k-means spread", size * z.shape[1])[0].view(size, -1)
+    copies = (torch.arange(size, device=z.device) >= len(z)).unsqueeze(1)
+    centres += torch.where(copies, noise * spread, 0.0)
+    for step in range(iterations):
+        counts, sums = count_and_sum(z, nearest(z, centres), size, None)
+        fresh = random.bits(key, f"k-means again {step}", len(z))[0].argsort()
+        fresh = fresh[torch.arange(size, device=z.device) % len(z)]
+        means = sums / counts.clamp_min(1.0).unsqueeze(1)
+        centres = torch.where((counts > 0).unsqueeze(1), means, z[fresh])
+    return centres

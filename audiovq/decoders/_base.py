@@ -1,0 +1,33 @@
+"""The contract of every decoder."""
+
+from abc import ABC, abstractmethod
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from audiovq.bottlenecks._base import Context
+from audiovq.nn.conv import Span
+
+
+class Decoder(nn.Module, ABC):
+    """Base of every decoder: one column per frame to waveform.
+
+    Attributes:
+        hop_length: samples per frame.
+    """
+
+    hop_length: int
+
+    @abstractmethod
+    def forward(self, z: Float[Tensor, "B D T"], context: Context = ...) -> Float[Tensor, "B 1 L"]:
+        """Decode T frames to L = T * hop_length samples; `context.mask` marks real frames."""
+
+    @abstractmethod
+    def input_span(self, out: Span) -> Span:
+        """Return the frames that the samples `out` depend on."""
+
+    @property
+    def receptive_field(self) -> tuple[int, int]:
+        """Frames before and after a frame that its samples depend on."""
+        span = self.input_span(Span(0, self.hop_length))
+        return -span.start, span.end - 1

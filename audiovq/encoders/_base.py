@@ -1,0 +1,36 @@
+"""The contract of every encoder."""
+
+from abc import ABC, abstractmethod
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from audiovq.nn.conv import Span
+
+
+class Encoder(nn.Module, ABC):
+    """Base of every encoder: waveform to one column per frame.
+
+    Attributes:
+        strides: downsampling factors, first to last.
+        hop_length: samples per frame, the product of the strides.
+    """
+
+    strides: tuple[int, ...]
+    hop_length: int
+
+    @abstractmethod
+    def forward(
+        self, x: Float[Tensor, "B 1 L"], mask: Float[Tensor, "#B 1 T"] | None = None
+    ) -> Float[Tensor, "B C T"]:
+        """Encode L = T * hop_length samples; every layer sees zeros where `mask` is 0."""
+
+    @abstractmethod
+    def input_span(self, out: Span) -> Span:
+        """Return the samples that the frames `out` depend on."""
+
+    @property
+    def receptive_field(self) -> tuple[int, int]:
+        """Samples before the first and after the last of a frame's own that it depends on."""
+        span = self.input_span(Span(0, 1))
+        return -span.start, span.end - self.hop_length

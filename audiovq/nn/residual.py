@@ -1,0 +1,43 @@
+"""Dilated residual unit, the repeated part of encoder and decoder."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from audiovq.nn.activations import ActivationName, activation
+from audiovq.nn.conv import Conv1d, Span, weight_norm
+
+
+class ResidualUnit(nn.Module):
+    """x + conv1(act(conv_k(act(x)))): a dilated convolution to half the channels and back.
+
+    Source: SEANet as in SoundStream (Zeghidour et al. 2021, section III.A); pre-activation.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kernel_size: int,
+        dilation: int,
+        activation_name: ActivationName,
+        causal: bool,
+    ) -> None:
+        super().__init__()
+        hidden = max(1, channels // 2)
+        self.act_in = activation(activation_name, channels)
+        self.dilated = Conv1d(channels, hidden, kernel_size, dilation=dilation, causal=causal)
+        self.act_out = activation(activation_name, hidden)
+        self.pointwise = Conv1d(hidden, channels, 1)
+        weight_norm(self.dilated)
+        weight_norm(self.pointwise)
+
+    def forward(
+        self, x: Float[Tensor, "B C L"], mask: Float[Tensor, "#B 1 L"] | None = None
+    ) -> Float[Tensor, "B C L"]:
+        """Return x plus its dilated neighbourhood's contribution."""
+        y = self.dilated(self.act_in(x), mask)
+        return x + self.pointwise(self.act_out(y))  # type: ignore[no-any-return]
+
+    def input_span(self, out: Span) -> Span:
+        """Return the inputs that the outputs `out` depend on."""
+        return out | self.dilated.input_span(out)
