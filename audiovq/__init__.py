@@ -21,4 +21,4 @@ from audiovq.release import load
 
 __version__ = "0.1.0"
 
-__all__ = ["Autoencoder", "AutoencoderConfig", "AudioVQError", "__version__", "load"]
+__all__ = ["AudioVQError", "Autoencoder", "AutoencoderConfig", "__version__", "load"]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,19 +14,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audiovq import registry, release, windows
+from audiovq import inference, registry, release
 from audiovq.bottlenecks._base import Bottleneck, BottleneckOutput, Context, DiscreteBottleneck
 from audiovq.config import Config, component
 from audiovq.decoders._base import Decoder
 from audiovq.encoders._base import Encoder
-from audiovq.errors import AudioError, ConfigError
+from audiovq.errors import ConfigError
 from audiovq.nn.conv import Span
 from audiovq.nn.tree import register_output
-
-# Items of more frames than this are worked through in windows, so that memory stays bounded.
-_WHOLE_FRAMES = 2048
-# Windows per call on a GPU in exact mode.
-_EXACT_GPU_BATCH = 8
 
 
 class AutoencoderConfig(Config):
@@ -96,7 +92,7 @@ class Autoencoder(nn.Module):
     @property
     def frame_rate(self) -> float:
         """Frames of codes per second (Hz)."""
-        return self.sample_rate / self.hop_length
+        return float(self.sample_rate / self.hop_length)
 
     @property
     def is_discrete(self) -> bool:
@@ -142,9 +138,14 @@ class Autoencoder(nn.Module):
         buffers = (b for b in self.bottleneck.buffers() if b.is_floating_point())
         return sum(p.numel() for p in self.parameters()) + sum(b.numel() for b in buffers)
 
+    @overload
+    def frames(self, lengths: int) -> int: ...
+    @overload
+    def frames(self, lengths: Int[Tensor, "B"]) -> Int[Tensor, "B"]: ...
     def frames(self, lengths: int | Int[Tensor, "B"]) -> int | Int[Tensor, "B"]:
         """Return how many frames that many samples have: ceil(L / hop_length)."""
-        return -(-lengths // self.hop_length)
+        frames: int | Tensor = -(-lengths // self.hop_length)
+        return frames
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of weights and config: equal if and only if the model is."""
@@ -230,7 +231,8 @@ class Autoencoder(nn.Module):
             AudioError: x is not finite, or lengths do not fit.
         """
         self._discrete()
-        return self._encode(x, lengths, self._codes, exact=exact, chunk_frames=chunk_frames)
+        step = inference.to_codes(self)
+        return inference.run(step, x, lengths, exact=exact, chunk_frames=chunk_frames)
 
     @torch.no_grad()
     def embed(
@@ -245,7 +247,8 @@ class Autoencoder(nn.Module):
 
         Zero past an item's end.
         """
-        return self._encode(x, lengths, self._embed, exact=exact, chunk_frames=chunk_frames)
+        step = inference.to_embedding(self)
+        return inference.run(step, x, lengths, exact=exact, chunk_frames=chunk_frames)
 
     @torch.no_grad()
     def decode(
@@ -266,15 +269,10 @@ class Autoencoder(nn.Module):
             as long as the longest item; zero past an item's end.
         """
         bottleneck = self._discrete()
-        rows, T = codes.shape[1:]
-        if not 1 <= rows <= self.num_codebooks:
-            raise ConfigError(f"codes have {rows} rows; the model has {self.num_codebooks}")
-        sizes = torch.tensor(self.codebook_sizes[:rows], device=codes.device).view(1, -1, 1)
-        if bool(((codes < 0) | (codes >= sizes)).any()):
-            raise ConfigError(f"codes must lie in [0, N) with N = {self.codebook_sizes[:rows]}")
-        lengths = self._lengths(length, len(codes), T, codes.device)
-        z = bottleneck.decode(codes)
-        return self._decode(z, lengths, condition)
+        inference.check_codes(codes, bottleneck.codebook_sizes)
+        lengths = inference.fit_lengths(length, len(codes), codes.shape[-1], self.hop_length)
+        step = inference.to_waveform(self, condition)
+        return inference.run_back(step, bottleneck.decode(codes), lengths)
 
     @torch.no_grad()
     def decode_embedding(
@@ -284,16 +282,18 @@ class Autoencoder(nn.Module):
         condition: Int[Tensor, "B"] | None = None,
     ) -> Float[Tensor, "B 1 L"]:
         """Return the waveforms of what `embed` returns; arguments as in `decode`."""
-        T = z.shape[-1] // self.bottleneck.stride
-        return self._decode(z, self._lengths(length, len(z), T, z.device), condition)
+        frames = z.shape[-1] // self.bottleneck.stride
+        lengths = inference.fit_lengths(length, len(z), frames, self.hop_length)
+        return inference.run_back(inference.to_waveform(self, condition), z, lengths)
 
     @torch.no_grad()
     def reconstruct(
         self, x: Float[Tensor, "B 1 L"], lengths: Int[Tensor, "B"] | None = None
     ) -> Float[Tensor, "B 1 L"]:
         """Return x passed through the whole model, in bounded memory, for every model."""
-        lengths = self._checked(x, lengths)
-        x_hat = self._decode(self.embed(x, lengths), lengths, None)
+        z = self.embed(x, lengths)
+        each = [x.shape[-1]] * len(x) if lengths is None else lengths.tolist()
+        x_hat = inference.run_back(inference.to_waveform(self), z, each)
         return F.pad(x_hat, (0, x.shape[-1] - x_hat.shape[-1]))
 
     @torch.no_grad()
@@ -305,36 +305,22 @@ class Autoencoder(nn.Module):
         Joined, they equal `encode(..., exact=True)` of the whole. Holds a few seconds of audio.
         """
         self._discrete()
-        for codes in windows.stream(map(self._finite, blocks), self._codes, self._geometry()):
-            yield codes
+        yield from inference.stream(inference.to_codes(self), blocks)
 
     @torch.no_grad()
     def reconstruct_blocks(
         self, blocks: Iterable[Float[Tensor, "1 1 L"]]
     ) -> Iterator[Float[Tensor, "1 1 L"]]:
         """Yield the reconstruction of one item that arrives in blocks; as long as what came in."""
-        received = 0
-
-        def counted() -> Iterator[Tensor]:
-            nonlocal received
-            for block in map(self._finite, blocks):
-                received += block.shape[-1]
-                yield block
-
-        z = windows.stream(counted(), self._embed, self._geometry())
-        given = 0
-        for x_hat in windows.stream(z, self._waveform(None), self._decoder_geometry()):
-            part = x_hat[..., : max(0, received - given)]  # only the last frame can be cut
-            given += part.shape[-1]
-            yield part
+        yield from inference.stream_through(
+            inference.to_embedding(self), inference.to_waveform(self), blocks
+        )
 
     # --------------------------------------------------------------- saving
 
     def save(self, folder: str | Path) -> None:
         """Write the model as a folder: `model.safetensors` and `config.json`, safe to share."""
         release.save(self, Path(folder))
-
-    # -------------------------------------------------------------- internals
 
     def _discrete(self) -> DiscreteBottleneck:
         if not isinstance(self.bottleneck, DiscreteBottleneck):
@@ -343,134 +329,3 @@ class Autoencoder(nn.Module):
                 f"has no codes; use embed() and decode_embedding(), or train a discrete one"
             )
         return self.bottleneck
-
-    def _codes(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        context = Context(mask=self._at_encoder_rate(mask))
-        return self._discrete().encode(self._z_e(x, context.mask), context)
-
-    def _embed(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        context = Context(mask=self._at_encoder_rate(mask))
-        z = self.bottleneck.embed(self._z_e(x, context.mask), context)
-        return z if context.mask is None else z * context.mask
-
-    def _z_e(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            return self.encoder(x, None if mask is None else mask.to(x.dtype))  # type: ignore[no-any-return]
-
-    def _waveform(self, condition: Tensor | None) -> windows.Process:
-        def process(z: Tensor, mask: Tensor | None) -> Tensor:
-            mask = self._at_encoder_rate(mask)
-            return self.decoder(z, Context(mask=mask, condition=condition))  # type: ignore[no-any-return]
-
-        return process
-
-    def _at_encoder_rate(self, mask: Tensor | None) -> Tensor | None:
-        return None if mask is None else mask.repeat_interleave(self.bottleneck.stride, dim=-1)
-
-    def _geometry(self, per_frame_out: int = 1) -> windows.Geometry:
-        left, right = self.receptive_field
-        hop = self.hop_length
-        return windows.Geometry(-(-left // hop), -(-right // hop), hop, per_frame_out)
-
-    def _decoder_geometry(self) -> windows.Geometry:
-        stride = self.bottleneck.stride
-        left, right = (-(-n // stride) for n in self.decoder.receptive_field)
-        return windows.Geometry(left, right, stride, self.hop_length)
-
-    def _encode(
-        self,
-        x: Tensor,
-        lengths: Tensor | None,
-        process: windows.Process,
-        *,
-        exact: bool,
-        chunk_frames: int | None,
-    ) -> Tensor:
-        lengths = self._checked(x, lengths)
-        T = -(-x.shape[-1] // self.hop_length)
-        stride = self.bottleneck.stride if process == self._embed else 1
-        geometry = self._geometry(stride)
-        if exact:
-            frames = [-(-n // self.hop_length) for n in lengths.tolist()]
-            items = [(x[i : i + 1, :, : lengths[i]], n) for i, n in enumerate(frames)]
-            if x.device.type == "cpu":
-                parts = [windows.run(item, n, process, geometry) for item, n in items]
-            else:
-                parts = windows.run_grouped(items, process, geometry, _EXACT_GPU_BATCH)
-            return torch.cat([F.pad(p, (0, T * stride - p.shape[-1])) for p in parts])
-        padded = F.pad(x, (0, T * self.hop_length - x.shape[-1]))
-        frames_of = -(-lengths // self.hop_length).unsqueeze(1)
-        mask = (torch.arange(T, device=x.device) < frames_of).unsqueeze(1)
-        if chunk_frames is None and T <= _WHOLE_FRAMES:
-            return process(padded, None if bool(mask.all()) else mask)
-        return _chunked(padded, mask, process, geometry, chunk_frames or windows.CORES[-1])
-
-    def _decode(self, z: Tensor, lengths: Int[Tensor, "B"], condition: Tensor | None) -> Tensor:
-        stride, T = self.bottleneck.stride, z.shape[-1] // self.bottleneck.stride
-        frames_of = -(-lengths // self.hop_length).unsqueeze(1)
-        mask = (torch.arange(T, device=z.device) < frames_of).unsqueeze(1)
-        process = self._waveform(condition)
-        if T <= _WHOLE_FRAMES:
-            x_hat = process(z, None if bool(mask.all()) else mask)
-        else:
-            x_hat = _chunked(z, mask, process, self._decoder_geometry(), windows.CORES[-1])
-        del stride
-        x_hat = x_hat[..., : int(lengths.max())]
-        past = torch.arange(x_hat.shape[-1], device=z.device) >= lengths.view(-1, 1, 1)
-        return x_hat.masked_fill(past, 0.0)
-
-    def _checked(self, x: Tensor, lengths: Tensor | None) -> Int[Tensor, "B"]:
-        """Return the lengths, after refusing a waveform no model could take."""
-        size = x.shape[-1]
-        if x.ndim != 3 or x.shape[1] != 1 or size == 0 or len(x) == 0:
-            raise AudioError(
-                f"a waveform of shape {tuple(x.shape)} given; (B, 1, L) with L > 0 is accepted"
-            )
-        self._finite(x)
-        if lengths is None:
-            return torch.full((len(x),), size, device=x.device)
-        if len(lengths) != len(x) or bool(((lengths < 1) | (lengths > size)).any()):
-            raise AudioError(f"lengths must be {len(x)} values from 1 to {size} (samples)")
-        return lengths.to(x.device)
-
-    def _finite(self, x: Tensor) -> Tensor:
-        if not bool(torch.isfinite(x).all()):
-            raise AudioError("the waveform holds NaN or infinity; repair it before encoding")
-        return x
-
-    def _lengths(
-        self,
-        length: int | Sequence[int] | Tensor | None,
-        items: int,
-        frames: int,
-        device: torch.device,
-    ) -> Int[Tensor, "B"]:
-        most = frames * self.hop_length
-        if length is None:
-            length = most
-        each = [length] * items if isinstance(length, int) else [int(n) for n in length]
-        least = most - self.hop_length
-        if len(each) != items or not least < max(each, default=0) <= most or min(each) < 1:
-            raise ConfigError(
-                f"length {length} does not fit {items} item(s) of {frames} frames: give an int or "
-                f"one per item, the longest in ({least}, {most}] samples"
-            )
-        return torch.tensor(each, device=device)
-
-
-def _chunked(
-    x: Tensor, mask: Tensor, process: windows.Process, geometry: windows.Geometry, size: int
-) -> Tensor:
-    """Process a padded batch chunk by chunk along time, with real context on both sides."""
-    left, right, r = geometry.left, geometry.right, geometry.per_frame_in
-    T = mask.shape[-1]
-    parts = []
-    for start in range(0, T, size):
-        lo, hi = max(0, start - left), min(T, start + size + right)
-        y = process(x[..., lo * r : hi * r], mask[..., lo:hi])
-        keep = slice(
-            (start - lo) * geometry.per_frame_out,
-            (min(start + size, T) - lo) * geometry.per_frame_out,
-        )
-        parts.append(y[..., keep])
-    return torch.cat(parts, dim=-1)

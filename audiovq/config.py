@@ -53,7 +53,9 @@ def _build(kind: str, value: Any) -> Any:
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-        raise ValueError(f"a mapping with a `name`, one of: {', '.join(registry.names(kind))}")
+        raise ValueError(  # noqa: TRY004  (pydantic collects ValueErrors)
+            f"a mapping with a `name`, one of: {', '.join(registry.names(kind))}"
+        )
     try:
         component = registry.get(kind, value["name"])
     except ConfigError as error:
@@ -62,7 +64,7 @@ def _build(kind: str, value: Any) -> Any:
 
 
 def component(kind: str) -> Any:
-    """Return the field type of a component: `bottleneck: component("bottlenecks")`.
+    """Return the type of a config field that holds a component, e.g. `component("bottlenecks")`.
 
     In YAML the field is a mapping `{name: vq_ema, ...}` or the bare name; the rest is checked by
     the `Config` of that component's file.

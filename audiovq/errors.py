@@ -1,4 +1,4 @@
-"""Errors a caller can cause and fix; each message gives the value, what is accepted, and the fix."""
+"""Errors a caller can cause and fix; a message gives the value, what is accepted and the fix."""
 
 
 class AudioVQError(Exception):

@@ -1,4 +1,4 @@
-"""Writing files so that a kill, a full disk or a second writer leaves the old file or the new one."""
+"""Writing files so that a kill or a full disk leaves the old file or the new, never a part."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ STALE_MARK = ".audiovq-tmp-"  # in the name of every temporary; nothing else may
 
 @contextlib.contextmanager
 def atomic_open(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary beside `path` for binary writing; on success it becomes `path`, durably.
+    """Open a temporary beside `path` for binary writing; it becomes `path` on success.
 
     Order: write, fsync the file, rename, fsync the folder. The umask decides the mode (a plain
     open does that), and an exception removes the temporary and leaves `path` as it was.
@@ -42,7 +42,7 @@ def atomic_write(path: Path, data: bytes | str) -> None:
 
 
 def remove_stale(folder: Path) -> list[Path]:
-    """Delete temporaries that a killed writer left directly in `folder`; returns what was deleted."""
+    """Delete temporaries that a killed writer left in `folder`; returns what was deleted."""
     stale = [p for p in Path(folder).glob(f"*{STALE_MARK}*") if p.is_file()]
     for path in stale:
         path.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 CORES = (32, 64, 96, 128, 192, 256, 384, 512)
 
 Process = Callable[
-    [Shaped[Tensor, "B C W"], Bool[Tensor, "B 1 T"]], Shaped[Tensor, "B C_out W_out"]
+    [Shaped[Tensor, "B C W"], Bool[Tensor, "B 1 T"] | None], Shaped[Tensor, "B C_out W_out"]
 ]
 
 
@@ -120,8 +120,9 @@ def run_grouped(
             blank = batch_size - len(batch)
             x = F.pad(torch.cat([c[0] for c in cuts]), (0, 0, 0, 0, 0, blank))
             mask = F.pad(torch.cat([c[1] for c in cuts]), (0, 0, 0, 0, 0, blank))
-            for (i, w), y in zip(batch, process(x, mask).split(1), strict=False):
-                done[i, w.start] = geometry.keep(y, w)
+            y = process(x, mask)
+            for row, (i, w) in enumerate(batch):
+                done[i, w.start] = geometry.keep(y[row : row + 1], w)
     return [
         torch.cat([done[i, w.start] for w in plan(frames)], dim=-1)
         for i, (_, frames) in enumerate(items)

@@ -124,7 +124,7 @@ class Bottleneck(nn.Module, ABC):
     def forward(self, z: Float[Tensor, "B C T"], context: Context = ...) -> BottleneckOutput:
         """Pass encoder output on to the decoder, with this bottleneck's loss and statistics."""
 
-    def update(self, statistics: Statistics) -> None:  # noqa: B027  (nothing to learn is the default)
+    def update(self, statistics: Statistics) -> None:
         """Learn from a step's merged statistics; in place, without synchronising with the host."""
 
     def describe(self, statistics: Statistics) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""Frames to waveform; one decoder per file."""

@@ -1,0 +1,1 @@
+"""Waveform to frames; one encoder per file."""

@@ -1,0 +1,1 @@
+"""Building blocks: convolutions, activations, random draws."""

@@ -1,0 +1,231 @@
+"""Running a trained autoencoder over items of any length, in batches, windows or streams.
+
+A `Step` is one direction of the model with its geometry: waveform to codes, waveform to embedding,
+or embedding to waveform. How it is cut along time changes memory and rounding, never the result.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+from torch.nn import functional as F
+
+from audiovq import windows
+from audiovq.bottlenecks._base import Context, DiscreteBottleneck
+from audiovq.errors import AudioError, ConfigError
+
+if TYPE_CHECKING:
+    from audiovq.autoencoder import Autoencoder
+
+# Items of more frames than this are worked through in chunks, so that memory stays bounded.
+_WHOLE_FRAMES = 2048
+# Windows per call on a GPU in exact mode.
+_EXACT_GPU_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Step:
+    """One direction of a model.
+
+    Attributes:
+        process: maps columns and the mask of real frames (None: all) to columns.
+        geometry: columns per frame on both sides, and frames of context.
+    """
+
+    process: windows.Process
+    geometry: windows.Geometry
+
+
+def to_codes(model: "Autoencoder") -> Step:
+    """Return the step from waveform (B, 1, L) to codes (B, K, T)."""
+    bottleneck = model.bottleneck
+    assert isinstance(bottleneck, DiscreteBottleneck)
+
+    def process(x: Tensor, mask: Tensor | None) -> Tensor:
+        z_e, context = _encode(model, x, mask)
+        return bottleneck.encode(z_e, context)
+
+    return Step(process, _encoder_geometry(model, 1))
+
+
+def to_embedding(model: "Autoencoder") -> Step:
+    """Return the step from waveform (B, 1, L) to what the decoder would receive (B, D, T)."""
+
+    def process(x: Tensor, mask: Tensor | None) -> Tensor:
+        z_e, context = _encode(model, x, mask)
+        z = model.bottleneck.embed(z_e, context)
+        return z if context.mask is None else z * context.mask
+
+    return Step(process, _encoder_geometry(model, model.bottleneck.stride))
+
+
+def to_waveform(model: "Autoencoder", condition: Int[Tensor, "B"] | None = None) -> Step:
+    """Return the step from embedding (B, D, T) to waveform (B, 1, L)."""
+    stride = model.bottleneck.stride
+    left, right = (-(-n // stride) for n in model.decoder.receptive_field)
+
+    def process(z: Tensor, mask: Tensor | None) -> Tensor:
+        context = Context(mask=_expand(mask, stride), condition=condition)
+        with torch.autocast(z.device.type, enabled=False):
+            return model.decoder(z, context)  # type: ignore[no-any-return]
+
+    return Step(process, windows.Geometry(left, right, stride, model.hop_length))
+
+
+def run(
+    step: Step,
+    x: Float[Tensor, "B 1 L"],
+    lengths: Int[Tensor, "B"] | None,
+    *,
+    exact: bool,
+    chunk_frames: int | None,
+) -> Shaped[Tensor, "B C T"]:
+    """Run a step on a padded batch of waveforms; zero past each item's end.
+
+    Raises:
+        AudioError: x is not finite or not of shape (B, 1, L), or lengths do not fit.
+    """
+    each = _check(x, lengths)
+    hop = step.geometry.per_frame_in
+    frames = [-(-n // hop) for n in each]
+    T = -(-x.shape[-1] // hop)
+    if not exact:
+        padded = F.pad(x, (0, T * hop - x.shape[-1]))
+        return _run_masked(step, padded, frames, chunk_frames)
+    items = [(x[i : i + 1, :, : each[i]], n) for i, n in enumerate(frames)]
+    if x.device.type == "cpu":
+        parts = [windows.run(item, n, step.process, step.geometry) for item, n in items]
+    else:
+        parts = windows.run_grouped(items, step.process, step.geometry, _EXACT_GPU_BATCH)
+    size = T * step.geometry.per_frame_out
+    return torch.cat([F.pad(p, (0, size - p.shape[-1])) for p in parts])
+
+
+def run_back(
+    step: Step, z: Float[Tensor, "B D T"], lengths: Sequence[int]
+) -> Float[Tensor, "B 1 L"]:
+    """Run a decoding step; as long as the longest item, zero past each item's end."""
+    hop = step.geometry.per_frame_out
+    x_hat = _run_masked(step, z, [-(-n // hop) for n in lengths], None)[..., : max(lengths)]
+    past = torch.arange(x_hat.shape[-1], device=z.device)
+    ends = torch.tensor(lengths, device=z.device).view(-1, 1, 1)
+    return x_hat.masked_fill(past >= ends, 0.0)
+
+
+def stream(
+    step: Step, blocks: Iterable[Float[Tensor, "1 1 L"]]
+) -> Iterator[Shaped[Tensor, "1 C T"]]:
+    """Run a step on one item that arrives in blocks; holds a window and its context."""
+    yield from windows.stream(map(_finite, blocks), step.process, step.geometry)
+
+
+def stream_through(
+    there: Step, back: Step, blocks: Iterable[Float[Tensor, "1 1 L"]]
+) -> Iterator[Float[Tensor, "1 1 L"]]:
+    """Run two steps one behind the other; gives exactly as many samples as arrived."""
+    received = given = 0
+
+    def counted() -> Iterator[Tensor]:
+        nonlocal received
+        for block in blocks:
+            received += block.shape[-1]
+            yield block
+
+    for x_hat in windows.stream(stream(there, counted()), back.process, back.geometry):
+        part = x_hat[..., : received - given]  # only the last frame can be cut
+        given += part.shape[-1]
+        yield part
+
+
+def check_codes(codes: Int[Tensor, "B K T"], codebook_sizes: tuple[int, ...]) -> None:
+    """Refuse codes with too many rows or values out of range."""
+    rows = codes.shape[1]
+    if not 1 <= rows <= len(codebook_sizes) or codes.shape[-1] == 0 or len(codes) == 0:
+        raise ConfigError(
+            f"codes of shape {tuple(codes.shape)} given; (B, K, T) with K from 1 to "
+            f"{len(codebook_sizes)} is accepted"
+        )
+    sizes = torch.tensor(codebook_sizes[:rows], device=codes.device).view(1, -1, 1)
+    if bool(((codes < 0) | (codes >= sizes)).any()):
+        raise ConfigError(f"codes must lie in [0, N) with N = {codebook_sizes[:rows]}")
+
+
+def fit_lengths(
+    length: int | Sequence[int] | Int[Tensor, "B"] | None, items: int, frames: int, hop: int
+) -> list[int]:
+    """Return the samples of each item to decode, refusing what does not fit the frames."""
+    most = frames * hop
+    if isinstance(length, int) or length is None:
+        each = [most if length is None else length] * items
+    else:
+        each = [int(n) for n in length]
+    if len(each) != items or not most - hop < max(each, default=0) <= most or min(each) < 1:
+        raise ConfigError(
+            f"length {length} does not fit {items} item(s) of {frames} frames: give an int or one "
+            f"per item, the longest in ({most - hop}, {most}] samples"
+        )
+    return each
+
+
+def _encode(model: "Autoencoder", x: Tensor, mask: Tensor | None) -> tuple[Tensor, Context]:
+    context = Context(mask=_expand(mask, model.bottleneck.stride))
+    real = None if context.mask is None else context.mask.to(x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        return model.encoder(x, real), context
+
+
+def _expand(mask: Tensor | None, factor: int) -> Tensor | None:
+    return None if mask is None else mask.repeat_interleave(factor, dim=-1)
+
+
+def _encoder_geometry(model: "Autoencoder", per_frame_out: int) -> windows.Geometry:
+    hop = model.hop_length
+    left, right = (-(-n // hop) for n in model.receptive_field)
+    return windows.Geometry(left, right, hop, per_frame_out)
+
+
+def _run_masked(
+    step: Step, x: Shaped[Tensor, "B C L"], frames: Sequence[int], chunk_frames: int | None
+) -> Shaped[Tensor, "B C_out L_out"]:
+    """Run a step on a whole padded batch, or chunk by chunk along time when it is long."""
+    T = x.shape[-1] // step.geometry.per_frame_in
+    ends = torch.tensor(frames, device=x.device).view(-1, 1, 1)
+    mask = torch.arange(T, device=x.device) < ends
+    if chunk_frames is None and T <= _WHOLE_FRAMES:
+        return step.process(x, None if min(frames) == T else mask)
+    return _run_chunked(step, x, mask, chunk_frames or windows.CORES[-1])
+
+
+def _run_chunked(
+    step: Step, x: Shaped[Tensor, "B C L"], mask: Bool[Tensor, "B 1 T"], size: int
+) -> Shaped[Tensor, "B C_out L_out"]:
+    g, T = step.geometry, mask.shape[-1]
+    parts = []
+    for start in range(0, T, size):
+        end = min(start + size, T)
+        lo, hi = max(0, start - g.left), min(T, end + g.right)
+        y = step.process(x[..., lo * g.per_frame_in : hi * g.per_frame_in], mask[..., lo:hi])
+        parts.append(y[..., (start - lo) * g.per_frame_out : (end - lo) * g.per_frame_out])
+    return torch.cat(parts, dim=-1)
+
+
+def _check(x: Tensor, lengths: Tensor | None) -> list[int]:
+    """Return the length of each item, after refusing a waveform no model could take."""
+    if x.ndim != 3 or x.shape[1] != 1 or x.numel() == 0:
+        raise AudioError(
+            f"a waveform of shape {tuple(x.shape)} given; (B, 1, L) with L > 0 is accepted"
+        )
+    _finite(x)
+    each = [x.shape[-1]] * len(x) if lengths is None else lengths.tolist()
+    if len(each) != len(x) or min(each) < 1 or max(each) > x.shape[-1]:
+        raise AudioError(f"lengths must be {len(x)} values from 1 to {x.shape[-1]} (samples)")
+    return each
+
+
+def _finite(x: Tensor) -> Tensor:
+    if not bool(torch.isfinite(x).all()):
+        raise AudioError("the waveform holds NaN or infinity; repair it before encoding")
+    return x
