@@ -70,9 +70,9 @@ class Autoencoder(nn.Module):
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.config = config
-        make_encoder = registry.get("encoders", config.encoder.name).cls
-        make_bottleneck = registry.get("bottlenecks", config.bottleneck.name).cls
-        make_decoder = registry.get("decoders", config.decoder.name).cls
+        make_encoder = registry.owner("encoders", config.encoder).cls
+        make_bottleneck = registry.owner("bottlenecks", config.bottleneck).cls
+        make_decoder = registry.owner("decoders", config.decoder).cls
         self.bottleneck: Bottleneck = make_bottleneck(config.bottleneck)
         self.encoder: Encoder = make_encoder(config.encoder, self.bottleneck.in_channels)
         self.decoder: Decoder = make_decoder(

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from audiovq import windows
 from audiovq.bottlenecks._base import Context, DiscreteBottleneck
 from audiovq.errors import AudioError, ConfigError
+from audiovq.nn.precision import without_autocast
 
 if TYPE_CHECKING:
     from audiovq.autoencoder import Autoencoder
@@ -69,7 +70,7 @@ def to_waveform(model: "Autoencoder", condition: Int[Tensor, "B"] | None = None)
 
     def process(z: Tensor, mask: Tensor | None) -> Tensor:
         context = Context(mask=_expand(mask, stride), condition=condition)
-        with torch.autocast(z.device.type, enabled=False):
+        with without_autocast(z.device):
             return model.decoder(z, context)  # type: ignore[no-any-return]
 
     return Step(process, windows.Geometry(left, right, stride, model.hop_length))
@@ -173,7 +174,7 @@ def fit_lengths(
 def _encode(model: "Autoencoder", x: Tensor, mask: Tensor | None) -> tuple[Tensor, Context]:
     context = Context(mask=_expand(mask, model.bottleneck.stride))
     real = None if context.mask is None else context.mask.to(x.dtype)
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x.device):
         return model.encoder(x, real), context
 
 

@@ -9,6 +9,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -84,6 +85,12 @@ def get(kind: str, name: str) -> Component:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"no {kind} named {name!r}; known: {', '.join(known)}{hint}")
     return _component(kind, name, importlib.import_module(f"{_KINDS[kind][0]}.{name}"))
+
+
+def owner(kind: str, config: object) -> Component:
+    """Return the component whose `Config` this is; it was loaded, and trusted, when parsed."""
+    module = sys.modules[type(config).__module__]
+    return _component(kind, module.__name__.rpartition(".")[2], module)
 
 
 def _plugin_module(kind: str, name: str) -> ModuleType:

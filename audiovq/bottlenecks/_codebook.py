@@ -12,6 +12,7 @@ from torch import Tensor
 
 from audiovq.bottlenecks._base import EMPTY, Candidates
 from audiovq.nn import random
+from audiovq.nn.precision import without_autocast
 
 # Bytes of scores per block: on a CPU a block that stays in a core's cache is twice as fast as one
 # large product; on a GPU launches cost more than memory.
@@ -24,7 +25,7 @@ def nearest(z: Float[Tensor, "R D"], codebook: Float[Tensor, "N D"]) -> Int[Tens
     Minimises |e|^2 / 2 - z.e, block by block, in float32 whatever the autocast state.
     """
     R, N = len(z), len(codebook)
-    with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
+    with torch.no_grad(), without_autocast(z.device):
         z, codebook = z.float(), codebook.float()
         half_norms = codebook.square().sum(dim=1) / 2
         rows = max(1, _BLOCK_BYTES.get(z.device.type, 2 << 20) // (4 * N))
@@ -108,7 +109,7 @@ def draw(
         hashes = torch.where(real, hashes, EMPTY)
     kept, index = hashes.topk(min(size, len(hashes)), largest=False)
     missing = size - len(kept)
-    frames = z[index]
+    frames = torch.where((kept != EMPTY).unsqueeze(1), z[index], 0.0)
     if missing:
         kept = torch.cat([kept, kept.new_full((missing,), EMPTY)])
         frames = torch.cat([frames, frames.new_zeros(missing, z.shape[1])])

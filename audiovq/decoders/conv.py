@@ -10,7 +10,14 @@ from audiovq.bottlenecks._base import Context
 from audiovq.config import ComponentConfig
 from audiovq.decoders._base import Decoder
 from audiovq.nn.activations import ActivationName, activation
-from audiovq.nn.conv import Conv1d, ConvTranspose1d, Span, expand_mask, weight_norm
+from audiovq.nn.conv import (
+    SPEECH_LEVEL,
+    Conv1d,
+    ConvTranspose1d,
+    Span,
+    expand_mask,
+    weight_norm,
+)
 from audiovq.nn.residual import ResidualUnit
 
 
@@ -54,7 +61,9 @@ class ConvDecoder(Decoder):
             for i, stride in enumerate(self.strides)
         )
         self.act = activation(config.activation, widths[-1])
-        self.last = Conv1d(widths[-1], 1, config.kernel_size, causal=config.causal)
+        self.last = Conv1d(
+            widths[-1], 1, config.kernel_size, causal=config.causal, gain=SPEECH_LEVEL
+        )
         weight_norm(self.last)
 
     def forward(

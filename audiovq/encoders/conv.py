@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from audiovq.config import ComponentConfig
 from audiovq.encoders._base import Encoder
 from audiovq.nn.activations import ActivationName, activation
-from audiovq.nn.conv import Conv1d, Span, expand_mask, weight_norm
+from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, expand_mask, weight_norm
 from audiovq.nn.residual import ResidualUnit
 
 
@@ -44,7 +44,9 @@ class ConvEncoder(Encoder):
         self.strides = config.strides
         self.hop_length = math.prod(config.strides)
         width = config.channels
-        self.first = Conv1d(1, width, config.kernel_size, causal=config.causal)
+        self.first = Conv1d(
+            1, width, config.kernel_size, causal=config.causal, gain=1.0 / SPEECH_LEVEL
+        )
         weight_norm(self.first)
         self.stages = nn.ModuleList()
         for stride in config.strides:

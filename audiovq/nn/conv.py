@@ -10,6 +10,10 @@ With stride s, kernel k and dilation d, output t of a convolution reads the inpu
 
 `Span`s do that arithmetic for whole networks, so that a receptive field is stated by the layers
 and not by hand. Beyond an item's end every layer sees zeros: the mask is applied to its input.
+
+Weights start at a variance that keeps the signal's, biases at 0. PyTorch's default shrinks it
+layer by layer until the biases drown it: 12 layers deep, frames of speech then differ by 0.4 % of
+their size, and nothing is learned for hundreds of steps.
 """
 
 from dataclasses import dataclass
@@ -19,6 +23,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
+
+
+SPEECH_LEVEL = 0.05  # rms of speech at -26 dBFS, a usual level of corpora; full scale is 1
+GAIN = 1.25  # 1 / rms(ELU(n)) for n ~ N(0, 1), so that variance survives activation and layer
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,10 @@ class Conv1d(nn.Conv1d):
         stride: int = 1,
         dilation: int = 1,
         causal: bool = False,
+        gain: float = GAIN,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, dilation=dilation)
+        _initialise(self, in_channels * kernel_size, gain)
         total = (kernel_size - 1) * dilation + 1 - stride
         assert total >= 0, "a kernel shorter than its stride would skip samples"
         self.left = total if causal else total // 2
@@ -82,6 +92,7 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         self, in_channels: int, out_channels: int, stride: int, *, causal: bool = False
     ) -> None:
         super().__init__(in_channels, out_channels, 2 * stride, stride=stride)
+        _initialise(self, 2 * in_channels, GAIN)  # each output sees kernel / stride = 2 inputs
         self.left = 0 if causal else stride // 2  # samples cut off on the left; stride in all
 
     def forward(  # type: ignore[override]
@@ -97,6 +108,12 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         """Return the inputs that the outputs `out` depend on."""
         s, k = self.stride[0], self.kernel_size[0]
         return Span(-((k - 1 - out.start - self.left) // s), (out.end - 1 + self.left) // s + 1)
+
+
+def _initialise(conv: nn.Conv1d | nn.ConvTranspose1d, fan_in: int, gain: float) -> None:
+    nn.init.normal_(conv.weight, std=gain / fan_in**0.5)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
 
 
 def weight_norm(conv: nn.Module) -> nn.Module:

@@ -27,7 +27,7 @@ class ResidualUnit(nn.Module):
         self.act_in = activation(activation_name, channels)
         self.dilated = Conv1d(channels, hidden, kernel_size, dilation=dilation, causal=causal)
         self.act_out = activation(activation_name, hidden)
-        self.pointwise = Conv1d(hidden, channels, 1)
+        self.pointwise = Conv1d(hidden, channels, 1, gain=0.5)  # near the identity at the start
         weight_norm(self.dilated)
         weight_norm(self.pointwise)
 

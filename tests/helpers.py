@@ -1,0 +1,51 @@
+"""What several tests build: small models that run in milliseconds."""
+
+import torch
+from torch import Tensor
+
+from audiovq.autoencoder import Autoencoder, AutoencoderConfig
+from audiovq.config import parse
+
+SMALL = {
+    "sample_rate": 16000,
+    "encoder": {"name": "conv", "strides": [2, 5], "channels": 4, "dilations": [1, 3]},
+    "decoder": {"name": "conv", "channels": 4, "dilations": [1]},
+}
+
+
+def small_config(bottleneck: dict | str = "vq_ema", *, causal: bool = False) -> AutoencoderConfig:
+    """A model config with a hop of 10 samples."""
+    if bottleneck == "vq_ema":
+        bottleneck = {"name": "vq_ema", "dim": 6, "codebook_size": 16}
+    elif bottleneck == "identity":
+        bottleneck = {"name": "identity", "dim": 6}
+    values = {
+        **SMALL,
+        "encoder": {**SMALL["encoder"], "causal": causal},
+        "decoder": {**SMALL["decoder"], "causal": causal},
+        "bottleneck": bottleneck,
+    }
+    return parse(AutoencoderConfig, values)
+
+
+def small_model(
+    bottleneck: dict | str = "vq_ema", *, seed: int = 0, causal: bool = False
+) -> Autoencoder:
+    """A small untrained model in eval mode, biases included, that uses most of its codes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Autoencoder(small_config(bottleneck, causal=causal)).eval()
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):  # default biases are small; masks must matter
+                torch.nn.init.uniform_(parameter, -0.5, 0.5)
+        if model.is_discrete:
+            model.bottleneck.initialise(model.encoder(noise(4, 2000, seed=1)))
+    return model
+
+
+def noise(items: int, length: int, *, seed: int = 0, scale: float = 0.3) -> Tensor:
+    """Waveforms (items, 1, length) of noise with a slow envelope."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(items, 1, length, generator=generator) * scale
+    slow = torch.sin(torch.arange(length) / 37.0) ** 2
+    return (x * slow).clamp(-1, 1)
