@@ -298,8 +298,8 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def encode_blocks(
-        self, blocks: Iterable[Float[Tensor, "1 1 L"]]
-    ) -> Iterator[Int[Tensor, "1 K T"]]:
+        self, blocks: Iterable[Float[Tensor, "1 1 _"]]
+    ) -> Iterator[Int[Tensor, "1 K _"]]:
         """Yield the codes of one item that arrives in blocks of any size.
 
         Joined, they equal `encode(..., exact=True)` of the whole. Holds a few seconds of audio.
@@ -309,8 +309,8 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def reconstruct_blocks(
-        self, blocks: Iterable[Float[Tensor, "1 1 L"]]
-    ) -> Iterator[Float[Tensor, "1 1 L"]]:
+        self, blocks: Iterable[Float[Tensor, "1 1 _"]]
+    ) -> Iterator[Float[Tensor, "1 1 _"]]:
         """Yield the reconstruction of one item that arrives in blocks; as long as what came in."""
         yield from inference.stream_through(
             inference.to_embedding(self), inference.to_waveform(self), blocks

@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     SerializeAsAny,
     ValidationError,
 )
@@ -43,6 +44,8 @@ class _ComponentOf:
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
+
+Factor = Annotated[int, Field(ge=1, le=1024)]  # a stride or dilation
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 

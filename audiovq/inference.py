@@ -117,15 +117,15 @@ def run_back(
 
 
 def stream(
-    step: Step, blocks: Iterable[Float[Tensor, "1 1 L"]]
-) -> Iterator[Shaped[Tensor, "1 C T"]]:
+    step: Step, blocks: Iterable[Float[Tensor, "1 1 _"]]
+) -> Iterator[Shaped[Tensor, "1 C _"]]:
     """Run a step on one item that arrives in blocks; holds a window and its context."""
     yield from windows.stream(map(_finite, blocks), step.process, step.geometry)
 
 
 def stream_through(
-    there: Step, back: Step, blocks: Iterable[Float[Tensor, "1 1 L"]]
-) -> Iterator[Float[Tensor, "1 1 L"]]:
+    there: Step, back: Step, blocks: Iterable[Float[Tensor, "1 1 _"]]
+) -> Iterator[Float[Tensor, "1 1 _"]]:
     """Run two steps one behind the other; gives exactly as many samples as arrived."""
     received = given = 0
 

@@ -98,11 +98,11 @@ def run(
 
 
 def run_grouped(
-    items: list[tuple[Shaped[Tensor, "1 C L"], int]],
+    items: list[tuple[Shaped[Tensor, "1 C _"], int]],
     process: Process,
     geometry: Geometry,
     batch_size: int,
-) -> list[Shaped[Tensor, "1 C_out L_out"]]:
+) -> list[Shaped[Tensor, "1 C_out _"]]:
     """Process items in batches of one fixed size, windows of equal shape together.
 
     On a GPU one window per call wastes the device; a batch that is always full, with blank
@@ -130,8 +130,8 @@ def run_grouped(
 
 
 def stream(
-    blocks: Iterable[Shaped[Tensor, "1 C L"]], process: Process, geometry: Geometry
-) -> Iterator[Shaped[Tensor, "1 C_out L_out"]]:
+    blocks: Iterable[Shaped[Tensor, "1 C _"]], process: Process, geometry: Geometry
+) -> Iterator[Shaped[Tensor, "1 C_out _"]]:
     """Process an item that arrives in blocks of any size; equal to `run` on the whole.
 
     Holds one window and its context. The last frame is filled up with zeros.

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from audiovq.bottlenecks._base import Context
-from audiovq.config import ComponentConfig
+from audiovq.config import ComponentConfig, Factor
 from audiovq.decoders._base import Decoder
 from audiovq.nn.activations import ActivationName, activation
 from audiovq.nn.conv import (
@@ -24,7 +24,7 @@ from audiovq.nn.residual import ResidualUnit
 class Config(ComponentConfig):
     """Settings of the convolutional decoder."""
 
-    strides: tuple[int, ...] | None = Field(
+    strides: tuple[Factor, ...] | None = Field(
         None,
         min_length=1,
         max_length=12,
@@ -34,10 +34,12 @@ class Config(ComponentConfig):
     max_channels: int = Field(512, ge=1, le=4096, description="channels double up to this many")
     kernel_size: int = Field(7, ge=1, le=63, description="kernel of the outer layers")
     residual_kernel_size: int = Field(3, ge=1, le=63, description="kernel of residual units")
-    dilations: tuple[int, ...] = Field(
+    dilations: tuple[Factor, ...] = Field(
         (1, 3), max_length=8, description="one residual unit per dilation, at every rate"
     )
-    activation: ActivationName = Field("elu", description="nonlinearity between convolutions")
+    activation: ActivationName = Field(
+        "leaky_relu", description="nonlinearity between convolutions"
+    )
     causal: bool = Field(False, description="whether a sample may depend on no later frame")
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from audiovq.config import ComponentConfig
+from audiovq.config import ComponentConfig, Factor
 from audiovq.encoders._base import Encoder
 from audiovq.nn.activations import ActivationName, activation
 from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, expand_mask, weight_norm
@@ -16,17 +16,19 @@ from audiovq.nn.residual import ResidualUnit
 class Config(ComponentConfig):
     """Settings of the convolutional encoder."""
 
-    strides: tuple[int, ...] = Field(
+    strides: tuple[Factor, ...] = Field(
         (2, 4, 5, 8), min_length=1, max_length=12, description="downsampling factors, first to last"
     )
     channels: int = Field(16, ge=1, le=1024, description="channels at the full rate")
     max_channels: int = Field(512, ge=1, le=4096, description="channels double up to this many")
     kernel_size: int = Field(7, ge=1, le=63, description="kernel of the first layer, in samples")
     residual_kernel_size: int = Field(3, ge=1, le=63, description="kernel of residual units")
-    dilations: tuple[int, ...] = Field(
+    dilations: tuple[Factor, ...] = Field(
         (1, 3), max_length=8, description="one residual unit per dilation, at every rate"
     )
-    activation: ActivationName = Field("elu", description="nonlinearity between convolutions")
+    activation: ActivationName = Field(
+        "leaky_relu", description="nonlinearity between convolutions"
+    )
     causal: bool = Field(False, description="whether a frame may depend on no later sample")
 
 

@@ -1,0 +1,1 @@
+"""How far a reconstruction is from the original; means over each item's real samples."""
