@@ -1,0 +1,1 @@
+"""Speech on disk -> manifest -> batches of waveforms."""

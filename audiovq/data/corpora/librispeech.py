@@ -1,0 +1,60 @@
+"""LibriSpeech (Panayotov et al. 2015), and corpora in its layout, such as LibriTTS-R dev sets."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from audiovq.config import ComponentConfig
+from audiovq.data.corpora import _fake
+from audiovq.data.corpora._base import Corpus, Utterance
+from audiovq.errors import ManifestError
+
+
+class Config(ComponentConfig):
+    """LibriSpeech has no settings."""
+
+
+class LibriSpeech(Corpus):
+    """`<set>/<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac` with `*.trans.txt` beside."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def utterances(self, root: Path) -> Iterator[Utterance]:
+        """Yield every utterance with speaker and, where there is one, transcript."""
+        files = sorted(root.rglob("*-*-*.flac"))
+        if not files:
+            raise ManifestError(
+                f"no <speaker>-<chapter>-<number>.flac below {root}; is it LibriSpeech's folder?"
+            )
+        texts: dict[Path, dict[str, str]] = {}
+        for path in files:
+            if path.parent not in texts:
+                texts[path.parent] = _transcripts(path.parent)
+            yield Utterance(
+                id=path.stem,
+                path=path.relative_to(root).as_posix(),
+                speaker=path.stem.split("-")[0],
+                language="en",
+                text=texts[path.parent].get(path.stem),
+            )
+
+    def fake(self, root: Path) -> None:
+        """Write eight speakers of two utterances each, half of them transcribed."""
+        for s in range(8):
+            speaker, chapter = 19 + s, 198 + s
+            folder = root / "train-clean-100" / str(speaker) / str(chapter)
+            names = [f"{speaker}-{chapter}-{u:04d}" for u in range(2)]
+            for u, name in enumerate(names):
+                _fake.write(folder / f"{name}.flac", 2.0 + 0.3 * u, 10 * s + u)
+            if s % 2:
+                lines = [f"{name} MADE UP SPEECH\n" for name in names]
+                (folder / f"{speaker}-{chapter}.trans.txt").write_text("".join(lines))
+
+
+def _transcripts(folder: Path) -> dict[str, str]:
+    texts = {}
+    for path in folder.glob("*.trans.txt"):
+        for line in path.read_text("utf-8").splitlines():
+            name, _, text = line.partition(" ")
+            texts[name] = text
+    return texts

@@ -1,0 +1,79 @@
+"""TIMIT (Garofolo et al. 1993), with its hand-made phone and word times."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from audiovq.config import ComponentConfig
+from audiovq.data.corpora import _fake
+from audiovq.data.corpora._base import Corpus, Utterance
+from audiovq.data.manifest import Split
+from audiovq.errors import ManifestError
+
+
+class Config(ComponentConfig):
+    """TIMIT has no settings."""
+
+
+class Timit(Corpus):
+    """`<sentence>.phn` and `.wrd` beside each wav or flac; the folder names the speaker.
+
+    Reads the published tree (`TRAIN/DR1/FCJF0/SA1.WAV`, upper or lower case, NIST or RIFF), whose
+    TEST speakers stay test, and smaller samples of it (`dr1-fvmh0/sa1.flac`).
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def utterances(self, root: Path) -> Iterator[Utterance]:
+        """Yield every utterance that has a phone file, with tiers `phones` and `words`."""
+        labels = sorted(p for p in root.rglob("*") if p.suffix.lower() == ".phn")
+        if not labels:
+            raise ManifestError(f"no .phn file below {root}; is it TIMIT's folder?")
+        for phones in labels:
+            beside = {p.suffix.lower(): p for p in phones.parent.glob(f"{phones.stem}.*")}
+            audio = beside.get(".flac") or beside.get(".wav")
+            if audio is None:
+                continue
+            speaker = phones.parent.name.lower()
+            tiers = {"phones": _times(phones)}
+            if ".wrd" in beside:
+                tiers["words"] = _times(beside[".wrd"])
+            yield Utterance(
+                id=f"{speaker}-{phones.stem.lower()}",
+                path=audio.relative_to(root).as_posix(),
+                speaker=speaker,
+                split=_official_split(phones.relative_to(root)),
+                language="en",
+                text=_text(beside[".txt"]) if ".txt" in beside else None,
+                alignment=tiers,
+            )
+
+    def fake(self, root: Path) -> None:
+        """Write eight speakers of two sentences each, with phone and word times."""
+        for s in range(8):
+            folder = root / f"dr{s + 1}-fake{s}"
+            for u, name in enumerate(("sa1", "sx7")):
+                n = _fake.write(folder / f"{name}.flac", 1.5, 10 * s + u)
+                cuts = [0, n // 5, n // 2, n - 900, n]
+                rows = zip(cuts, cuts[1:], ("h#", "iy", "s", "h#"), strict=False)
+                (folder / f"{name}.phn").write_text("".join(f"{a} {b} {p}\n" for a, b, p in rows))
+                (folder / f"{name}.wrd").write_text(f"{cuts[1]} {cuts[3]} ease\n")
+                (folder / f"{name}.txt").write_text(f"0 {n} Ease.\n")
+
+
+def _official_split(path: Path) -> Split | None:
+    """TIMIT's own test speakers stay test; the rest is for the common rule."""
+    return "test" if path.parts[0].lower() == "test" else None
+
+
+def _times(path: Path) -> tuple[tuple[int, int, str], ...]:
+    rows = []
+    for line in path.read_text("utf-8").splitlines():
+        start, end, label = line.split(maxsplit=2)
+        if int(end) > int(start):
+            rows.append((int(start), int(end), label.strip()))
+    return tuple(rows)
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8").strip().split(maxsplit=2)[-1]

@@ -1,0 +1,155 @@
+"""Batches of training segments; the whole state of the loader is the number of the next step."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from audiovq import audio
+from audiovq.config import Config
+from audiovq.data.manifest import Manifest, Record
+from audiovq.data.segments import AugmentConfig, Segments, augment
+from audiovq.errors import ConfigError, ManifestError
+from audiovq.nn.tree import register_output
+
+
+class DataConfig(Config):
+    """Settings of the training data."""
+
+    manifest: str = Field("", description="path of the manifest (made by `audiovq prepare`)")
+    batch_size: int = Field(16, ge=1, description="segments per step, over all devices")
+    segment_seconds: float = Field(1.0, gt=0, le=60, description="length of a segment (s)")
+    workers: int = Field(1, ge=0, le=64, description="processes that load audio; changes no result")
+    augment: AugmentConfig = Field(AugmentConfig(), description="changes to each waveform")
+
+
+@register_output
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Training segments.
+
+    Attributes:
+        x: what is to be reconstructed; zero past each item's end.
+        x_input: what the encoder hears; x itself unless the recipe corrupts it.
+        lengths: real samples per item.
+        keys: one integer per item, from which all randomness about it derives.
+        ids: record of each item.
+        speakers: speaker of each item, None where unknown.
+    """
+
+    x: Float[Tensor, "B 1 L"]
+    x_input: Float[Tensor, "B 1 L"]
+    lengths: Int[Tensor, "B"]
+    keys: Int[Tensor, "B"]
+    ids: tuple[str, ...]
+    speakers: tuple[str | None, ...]
+
+
+class Loader:
+    """Endless batches of a corpus, each a pure function of (seed, step).
+
+    Args:
+        manifest: the corpus.
+        records: the recordings to draw from.
+        config: batch size, segment length, workers, augmentation.
+        sample_rate: of the waveforms (Hz).
+        seed: decides order, positions and augmentation.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        records: Sequence[Record],
+        config: DataConfig,
+        sample_rate: int,
+        seed: int,
+    ) -> None:
+        if not records:
+            raise ManifestError(f"{manifest.path} has no records to train on")
+        self.config = config
+        self.items = _Items(manifest, records, config, sample_rate, seed)
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps after which every part of the corpus was visited once."""
+        return len(self.items.segments) / self.config.batch_size
+
+    def batches(self, step: int) -> Iterator[Batch]:
+        """Yield the batches from a step on, without end."""
+        loader = DataLoader(
+            self.items,
+            batch_sampler=_Numbers(step, self.config.batch_size),
+            num_workers=self.config.workers,
+            collate_fn=_collate,
+            prefetch_factor=4 if self.config.workers else None,
+            worker_init_fn=_one_thread,
+        )
+        yield from loader
+
+
+class _Items(Dataset[tuple[Tensor, int, int, str, str | None]]):
+    """Samples by running number; loading them is the only work the workers do."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        records: Sequence[Record],
+        config: DataConfig,
+        sample_rate: int,
+        seed: int,
+    ) -> None:
+        self.manifest, self.records = manifest, records
+        self.augment, self.sample_rate = config.augment, sample_rate
+        self.size = round(config.segment_seconds * sample_rate)
+        if self.size < 1:
+            raise ConfigError("data.segment_seconds is shorter than one sample")
+        self.segments = Segments(records, config.segment_seconds, seed)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int, int, str, str | None]:
+        draw = self.segments.draw(number)
+        record = self.records[draw.record]
+        x = audio.load(
+            self.manifest.file(record),
+            self.sample_rate,
+            start=record.start + draw.start,
+            num_samples=draw.num_samples,
+            channel=record.channel,
+        )
+        x = augment(x, self.augment, draw.key)[..., : self.size]
+        length = x.shape[-1]
+        return F.pad(x, (0, self.size - length)), length, draw.key, record.id, record.speaker
+
+
+class _Numbers:
+    """The running numbers of the samples of each batch, from a step on."""
+
+    def __init__(self, step: int, batch_size: int) -> None:
+        self.step, self.batch_size = step, batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        step = self.step
+        while True:
+            yield list(range(step * self.batch_size, (step + 1) * self.batch_size))
+            step += 1
+
+
+def _one_thread(_worker: int) -> None:
+    torch.set_num_threads(1)  # of the worker process alone
+
+
+def _collate(items: list[tuple[Tensor, int, int, str, str | None]]) -> Batch:
+    x, lengths, keys, ids, speakers = zip(*items, strict=True)
+    joined = torch.cat(x)
+    return Batch(
+        x=joined,
+        x_input=joined,
+        lengths=torch.tensor(lengths),
+        keys=torch.tensor(keys),
+        ids=ids,
+        speakers=speakers,
+    )

@@ -1,0 +1,233 @@
+r"""Manifests: a corpus as a JSONL file, one utterance a line.
+
+The first line is a header, every other a record:
+
+    {"format": "audiovq.manifest", "version": 1, "root": "../corpora/LibriSpeech"}
+    {"id": "19-198-0001", "path": "19/198/19-198-0001.flac", "sample_rate": 16000, "num_samples": 218400, "speaker": "19", "split": "train"}
+
+`root` is absolute or relative to the manifest's folder; `path` is relative to the root and may
+name a member of an uncompressed tar (`shard.tar/utterance.flac`). Samples are counted at the
+record's own `sample_rate`.
+"""  # noqa: E501
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from jaxtyping import Float
+from pydantic import Field, ValidationError
+from torch import Tensor
+
+from audiovq import audio
+from audiovq.config import Config
+from audiovq.errors import ManifestError
+from audiovq.files import atomic_open
+
+FORMAT, VERSION = "audiovq.manifest", 1
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+_HEADER = f'{{"format": "{FORMAT}", "version": {VERSION}, "root": "."}}'
+_MAX_LINE = 1 << 24  # characters; a line of 16 MiB is not a record
+
+
+class Record(Config):
+    """One utterance: a file, or a part of one."""
+
+    id: str = Field(min_length=1, max_length=1024, description="unique in the manifest")
+    path: str = Field(min_length=1, description="relative to the manifest's root")
+    sample_rate: int = Field(
+        ge=audio.MIN_RATE, le=audio.MAX_RATE, description="rate of the file (Hz)"
+    )
+    num_samples: int = Field(ge=1, description="samples, at the file's rate")
+    start: int = Field(0, ge=0, description="first sample, at the file's rate")
+    channel: int | None = Field(None, ge=0, description="channel from 0; none: mean of all")
+    speaker: str | None = Field(None, description="speaker id")
+    split: Split | None = Field(None, description="train, validation or test")
+    language: str | None = Field(None, description="BCP 47 language tag")
+    text: str | None = Field(None, description="what is said")
+    alignment: dict[str, tuple[tuple[int, int, str], ...]] | None = Field(
+        None, description="tiers such as phones: [start, end) in samples from `start`, and label"
+    )
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / self.sample_rate
+
+    def samples_at(self, sample_rate: int) -> int:
+        """Return the number of samples after resampling."""
+        return audio.resampled_length(self.num_samples, self.sample_rate, sample_rate)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A corpus in memory.
+
+    Attributes:
+        path: the file it came from.
+        root: folder that record paths start at.
+        header: the first line.
+        records: in the file's order.
+    """
+
+    path: Path
+    root: Path
+    header: Mapping[str, Any]
+    records: Sequence[Record]
+
+    def select(self, split: str | None) -> list[Record]:
+        """Return the records of one split; all of them for None."""
+        return [r for r in self.records if split is None or r.split == split]
+
+    def file(self, record: Record) -> Path:
+        """Return where a record's audio is."""
+        return self.root / record.path
+
+    def load(self, record: Record, sample_rate: int) -> Float[Tensor, "1 1 L"]:
+        """Load a record's waveform at a rate (Hz)."""
+        return audio.load(
+            self.file(record),
+            sample_rate,
+            start=record.start,
+            num_samples=record.num_samples,
+            channel=record.channel,
+        )
+
+    def blocks(self, record: Record, sample_rate: int) -> Iterator[Float[Tensor, "1 1 _"]]:
+        """Yield a record's waveform in blocks, in bounded memory."""
+        return audio.blocks(
+            self.file(record),
+            sample_rate,
+            start=record.start,
+            num_samples=record.num_samples,
+            channel=record.channel,
+        )
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all records: equal if and only if they are."""
+        digest = hashlib.sha256()
+        for record in self.records:
+            digest.update(_line(record).encode())
+        return digest.hexdigest()
+
+
+def read(path: str | Path, *, check_files: bool = False) -> Manifest:
+    """Read and validate a manifest.
+
+    Args:
+        path: the JSONL file.
+        check_files: also look whether every audio file is there.
+
+    Raises:
+        ManifestError: names file and line of the first fault: no header, another version, a bad
+            or torn line, a duplicate id, a missing audio file.
+    """
+    path = Path(path)
+    header = read_header(path)
+    root = (path.parent / str(header.get("root", "."))).resolve()
+    manifest = Manifest(path, root, header, list(iterate(path)))
+    if not manifest.records:
+        raise ManifestError(f"{path} has a header but no records")
+    if check_files:
+        _check_files(manifest)
+    return manifest
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return a manifest's first line, validated."""
+    for _, line in _lines(path):
+        header = _json(path, 1, line)
+        if header.get("format") != FORMAT:
+            raise ManifestError(f"{path} has no header; its first line must be {_HEADER}")
+        if header.get("version") != VERSION:
+            raise ManifestError(
+                f"{path} has version {header.get('version')!r}; this audiovq reads {VERSION}"
+            )
+        return header
+    raise ManifestError(f"{path} is empty; its first line must be {_HEADER}")
+
+
+def iterate(path: Path) -> Iterator[Record]:
+    """Yield a manifest's records one by one, validated, duplicate ids refused."""
+    seen: dict[str, int] = {}
+    for number, line in _lines(path):
+        if number == 1:
+            continue
+        try:
+            record = Record.model_validate(_json(path, number, line))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ManifestError(f"{path}, line {number}: {where}: {first['msg']}") from None
+        if ".." in PurePosixPath(record.path).parts or record.path.startswith("/"):
+            raise ManifestError(f"{path}, line {number}: path {record.path!r} leaves the root")
+        if record.id in seen:
+            raise ManifestError(
+                f"{path}, line {number}: id {record.id!r} was used on line {seen[record.id]}"
+            )
+        seen[record.id] = number
+        yield record
+
+
+def write(path: Path, root: str, records: Iterable[Record], **about: Any) -> None:
+    """Write a manifest in one step.
+
+    Args:
+        path: the JSONL file to create or replace.
+        root: folder of the audio: absolute, or relative to the manifest's folder.
+        records: in order.
+        about: more for the header, such as the corpus.
+    """
+    header = {"format": FORMAT, "version": VERSION, "root": root, **about}
+    with atomic_open(path) as file:
+        file.write((json.dumps(header, ensure_ascii=False) + "\n").encode())
+        for record in records:
+            file.write((_line(record) + "\n").encode())
+
+
+def _line(record: Record) -> str:
+    return json.dumps(record.model_dump(exclude_defaults=True), ensure_ascii=False)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith("\n"):
+                    raise ManifestError(
+                        f"{path}, line {number} is cut off (no line end): the file was not "
+                        f"copied whole; copy it again or delete that line"
+                    )
+                if len(line) > _MAX_LINE:
+                    raise ManifestError(f"{path}, line {number} is longer than {_MAX_LINE}")
+                yield number, line
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"cannot read the manifest {path}: {error}") from None
+
+
+def _json(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{path}, line {number} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ManifestError(f"{path}, line {number} must be a JSON object")
+    return value
+
+
+def _check_files(manifest: Manifest) -> None:
+    gone: list[str] = []
+    for record in manifest.records:
+        path = manifest.file(record)
+        inside_tar = any(p.suffix == ".tar" for p in path.parents)
+        if not path.is_file() and not inside_tar:
+            gone.append(record.path)
+    if gone:
+        raise ManifestError(
+            f"{manifest.path}: {len(gone)} of {len(manifest.records)} files are not under "
+            f"{manifest.root}, the first {gone[0]!r}; correct `root` in line 1, or prepare again"
+        )

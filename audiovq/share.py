@@ -1,0 +1,66 @@
+"""Recipes and configs: found in a checkout beside the package, or inside the installed package."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from audiovq.errors import ConfigError
+
+_PACKAGE = Path(__file__).parent
+
+
+def folder(kind: str) -> Path:
+    """Return the folder of `recipes` or `configs`.
+
+    A checkout's own comes first, so that editing it there has an effect.
+    """
+    checkout = _PACKAGE.parent
+    if (checkout / "pyproject.toml").is_file() and (checkout / kind).is_dir():
+        return checkout / kind
+    return _PACKAGE / "_share" / kind
+
+
+def configs() -> list[str]:
+    """Return the names of all configs, as `autoencoder/vq_ema`."""
+    root = folder("configs")
+    return sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.rglob("*.yaml"))
+
+
+def recipes() -> list[str]:
+    """Return the names of all recipes."""
+    return sorted(p.stem for p in folder("recipes").glob("*.py") if p.stem[0] != "_")
+
+
+def config_path(name: str) -> Path:
+    """Return the file of a config, given its path, its name, or the last part of its name.
+
+    Raises:
+        ConfigError: there is none, or several share that last part.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    known = configs()
+    wanted = name.removesuffix(".yaml").removeprefix("configs/")
+    found = [n for n in known if n == wanted] or [n for n in known if n.split("/")[-1] == wanted]
+    if len(found) == 1:
+        return folder("configs") / f"{found[0]}.yaml"
+    raise ConfigError(
+        f"no config {name!r}: give a path, or one of {', '.join(found or known)} "
+        f"(`audiovq ls configs`)"
+    )
+
+
+def load_recipe(name: str) -> ModuleType:
+    """Import a recipe by name; it holds a `Config` and a `main(config)`."""
+    path = folder("recipes") / f"{name}.py"
+    if name not in recipes():
+        raise ConfigError(f"no recipe {name!r}; known: {', '.join(recipes())}")
+    module_name = f"audiovq_recipe_{name}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # pydantic resolves annotations through it
+    spec.loader.exec_module(module)
+    return module
