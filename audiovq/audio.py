@@ -7,7 +7,6 @@ channels and subtype) and resampled with soxr. A path may name a member of an un
 
 import io
 import math
-import os
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -191,7 +190,7 @@ def _resolve(path: Path) -> tuple[Path, tuple[int, int] | None]:
     for parent in path.parents:
         if parent.suffix == ".tar" and parent.is_file():
             name = path.relative_to(parent).as_posix()
-            index = _tar_index(parent, os.stat(parent).st_mtime_ns)
+            index = _tar_index(parent, parent.stat().st_mtime_ns)
             if name not in index:
                 raise AudioError(f"{parent} has no member {name!r}")
             return parent, index[name]
@@ -300,16 +299,16 @@ def check(path: str | Path, *, max_hours: float = MAX_HOURS) -> Verdict:
             count, peak, reason = _count(file, info, path)
     except AudioError as error:
         return Verdict("rejected", str(error), None, 0)
+    why = ""
     if not math.isfinite(peak):
-        return Verdict("rejected", "NaN or infinity among the samples", info, 0)
-    if count < max(1, info.num_samples / 2):
-        return Verdict("rejected", f"{count} of {info.num_samples} samples decode", info, 0)
-    if peak < SILENCE:
-        return Verdict("rejected", f"silent (peak {peak:.1e})", info, 0)
-    if count < info.num_samples:
-        reason = reason or f"{count} of {info.num_samples} samples decode"
-        return Verdict("repaired", reason, info, count)
-    return Verdict("ok", "", info, count)
+        why = "NaN or infinity among the samples"
+    elif count < max(1, info.num_samples / 2):
+        why = f"only {count} of {info.num_samples} samples decode"
+    elif peak < SILENCE:
+        why = f"silent (peak {peak:.1e})"
+    if why:
+        return Verdict("rejected", why, info, 0)
+    return Verdict("repaired" if count < info.num_samples else "ok", reason, info, count)
 
 
 def _count(file: soundfile.SoundFile, info: AudioInfo, path: str | Path) -> tuple[int, float, str]:

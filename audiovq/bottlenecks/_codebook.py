@@ -65,9 +65,8 @@ class _SquaredDistance(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, z_q: Tensor) -> Tensor:
         ctx.save_for_backward(z, z_q)
-        blocks = zip(
-            z.split(_SquaredDistance._ROWS), z_q.split(_SquaredDistance._ROWS), strict=True
-        )
+        rows = _SquaredDistance._ROWS
+        blocks = zip(torch.split(z, rows), torch.split(z_q, rows), strict=True)
         parts = [(a - b).square_().mean(dim=1) for a, b in blocks]
         return torch.cat(parts) if parts else z.new_zeros(0)
 

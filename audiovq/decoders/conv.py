@@ -83,7 +83,7 @@ class ConvDecoder(Decoder):
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""
         for layer in (self.last, *reversed(self.stages), self.first):
-            out = layer.input_span(out)  # type: ignore[operator, union-attr]
+            out = layer.input_span(out)  # type: ignore[operator]
         return out
 
 
@@ -121,4 +121,4 @@ class _Stage(nn.Module):
         """Return the inputs that the outputs `out` depend on."""
         for unit in reversed(self.units):
             out = unit.input_span(out)  # type: ignore[operator]
-        return self.up.input_span(out)  # type: ignore[operator, no-any-return]
+        return self.up.input_span(out)

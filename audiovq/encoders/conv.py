@@ -73,7 +73,7 @@ class ConvEncoder(Encoder):
     def input_span(self, out: Span) -> Span:
         """Return the samples that the frames `out` depend on."""
         for layer in (self.last, *reversed(self.stages), self.first):
-            out = layer.input_span(out)  # type: ignore[operator, union-attr]
+            out = layer.input_span(out)  # type: ignore[operator]
         return out
 
 
@@ -106,7 +106,7 @@ class _Stage(nn.Module):
 
     def input_span(self, out: Span) -> Span:
         """Return the inputs that the outputs `out` depend on."""
-        out = self.down.input_span(out)  # type: ignore[operator]
+        out = self.down.input_span(out)
         for unit in reversed(self.units):
             out = unit.input_span(out)  # type: ignore[operator]
         return out

@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 
-
 SPEECH_LEVEL = 0.05  # rms of speech at -26 dBFS, a usual level of corpora; full scale is 1
 GAIN = 1.25  # 1 / rms(ELU(n)) for n ~ N(0, 1), so that variance survives activation and layer
 
@@ -122,7 +121,8 @@ def weight_norm(conv: nn.Module) -> nn.Module:
     Source: Salimans & Kingma 2016 (arXiv:1602.07868).
     """
     # A transposed convolution keeps its output channels in dimension 1.
-    return parametrizations.weight_norm(conv, dim=1 if isinstance(conv, ConvTranspose1d) else 0)
+    parametrizations.weight_norm(conv, dim=1 if isinstance(conv, ConvTranspose1d) else 0)
+    return conv
 
 
 def fold_weight_norm(module: nn.Module) -> None:

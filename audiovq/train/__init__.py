@@ -1,0 +1,1 @@
+"""The loop, its optimizer, checkpoints, logs and signals; recipes put them together."""

@@ -1,0 +1,323 @@
+"""Every command, in the order one needs them; what they do lives in the library."""
+
+import json
+import shutil
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audiovq.errors import ConfigError
+
+app = typer.Typer(
+    name="audiovq",
+    help="Discrete codes from speech: prepare a corpus, train, listen, extract, evaluate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ModelArgument = Annotated[
+    Path, typer.Argument(help="a model folder, or a run folder that holds one as `model/`")
+]
+ManifestArgument = Annotated[Path, typer.Argument(help="a manifest made by `audiovq prepare`")]
+Threads = Annotated[
+    int, typer.Option(min=1, max=256, help="CPU threads; 0 digits after: changes speed only")
+]
+Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+Plugin = Annotated[
+    list[str], typer.Option(help="dotted name of a plug-in component you trust (repeatable)")
+]
+
+
+class SplitName(StrEnum):
+    """Splits of a manifest."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+    all = "all"
+
+
+@app.command()
+def prepare(
+    corpus: Annotated[str, typer.Argument(help="a name from `audiovq ls corpora`")],
+    root: Annotated[Path, typer.Argument(help="the corpus's folder")],
+    options: Annotated[
+        list[str] | None, typer.Argument(help="settings of the corpus: key=value ...")
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="manifest to write (JSONL)")] = Path(
+        "manifest.jsonl"
+    ),
+    max_rejected: Annotated[
+        float, typer.Option(min=0, max=1, help="share of files that may be unusable")
+    ] = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Decode every file once, name the bad ones, and write the manifest with its splits.
+
+    Speakers are kept apart: 7 in 10 train, 1 validates, 2 test, by a hash of the speaker's name.
+    Files that are not usable are listed in OUT.rejected.jsonl with the reason.
+
+    Example: audiovq prepare folder ~/recordings -o speech.jsonl
+    """
+    from audiovq.data.prepare import prepare as run
+
+    report = run(corpus, root, out, options or (), max_rejected=max_rejected)
+    if as_json:
+        _print_json(report.to_dict())
+        return
+    for split, n in report.utterances.items():
+        hours, speakers = report.hours[split], report.speakers[split]
+        print(f"{split:<11}{n:>7} utterances {hours:>8.2f} h {speakers:>5} speakers")
+    print(", ".join(f"{n} {status}" for status, n in report.statuses.items()))
+    if report.problems:
+        print(f"listed in {report.manifest}.rejected.jsonl")
+    if report.note:
+        print(f"note: {report.note}")
+
+
+@app.command()
+def train(
+    config: Annotated[
+        str, typer.Argument(help="a config file, or a name from `audiovq ls configs`")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="settings: key=value ..., e.g. train.max_steps=500")
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="print the resolved config and stop")
+    ] = False,
+) -> None:
+    """Train a model, or go on training: the same command on the same run.dir continues.
+
+    Ctrl-C and SIGTERM finish the step, save, and leave with exit code 130 or 143. The run folder
+    holds config.yaml, log.jsonl, checkpoints/, snapshots/, report.html and the model as model/.
+
+    Example: audiovq train autoencoder/vq_ema data.manifest=speech.jsonl run.dir=runs/vq
+    """
+    from audiovq import config as configs
+    from audiovq import registry, share
+
+    values = configs.override(configs.read_yaml(share.config_path(config)), overrides or ())
+    recipe = share.load_recipe(str(values.get("recipe", "train_autoencoder")))
+    with registry.plugins(None):  # the user typed this config, plug-ins included
+        resolved = configs.parse(recipe.Config, values, config)
+    if show:
+        print(configs.to_yaml(resolved), end="")
+        return
+    recipe.main(resolved)
+    print(f"model: {Path(resolved.run.dir) / 'model'}")
+
+
+@app.command()
+def resynth(
+    model: ModelArgument,
+    inputs: Annotated[list[Path], typer.Argument(help="audio files, or folders of them")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for the wav files")] = Path(
+        "resynth"
+    ),
+    force: Annotated[bool, typer.Option(help="replace files that are there")] = False,
+    device: Device = "cpu",
+    plugin: Plugin = [],  # noqa: B006  (typer copies it)
+) -> None:
+    """Pass recordings through a model and write what comes out, as wav at the model's rate.
+
+    Files of any length are streamed. Speed is in seconds of audio per second.
+
+    Example: audiovq resynth runs/vq speech/ -o out
+    """
+    from tqdm import tqdm
+
+    from audiovq.resynth import plan, resynthesise
+
+    loaded = _load(model, device, plugin)
+    pairs = plan(inputs, out)
+    there = [t for _, t in pairs if t.exists()]
+    if there and not force:
+        raise ConfigError(
+            f"{there[0]} exists already ({len(there)} in all); add --force to replace"
+        )
+    for source, target in tqdm(pairs, desc="resynthesising", unit="file"):
+        done = resynthesise(loaded, source, target)
+        print(f"{done.target}\t{done.seconds:.2f} s\t{done.speed:.1f} x real time")
+
+
+@app.command()
+def extract(
+    model: ModelArgument,
+    manifest: ManifestArgument,
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for the codes")] = Path("units"),
+    split: Annotated[SplitName, typer.Option(help="which records")] = SplitName.all,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact/--fast", help="codes that depend on nothing but audio and model, or sooner"
+        ),
+    ] = True,
+    threads: Threads = 1,
+    max_rejected: Annotated[
+        float, typer.Option(min=0, max=1, help="share of recordings that may be unusable")
+    ] = 0.01,
+    device: Device = "cpu",
+    plugin: Plugin = [],  # noqa: B006
+) -> None:
+    """Write the codes of a corpus: units.json and shards, read by `audiovq.units.load(DIR)`.
+
+    Killed anywhere, the same command goes on and ends with the same bytes, with any --threads.
+
+    Example: audiovq extract runs/vq speech.jsonl -o units
+    """
+    from audiovq.data import manifest as manifests
+    from audiovq.units.extract import extract as run
+
+    _set_threads(1)  # each utterance is computed by one thread; --threads utterances at a time
+    units = run(
+        _load(model, device, plugin),
+        manifests.read(manifest),
+        out,
+        splits=None if split == SplitName.all else [split.value],
+        exact=exact,
+        threads=threads,
+        max_rejected=max_rejected,
+    )
+    m = units.metadata
+    print(
+        f"{out}: {len(units)} utterances, {m.frame_rate:g} Hz x {len(m.codebook_sizes)} codebook(s) "
+        f"of {m.codebook_sizes}, {m.bitrate:.0f} bit/s nominal"
+    )
+
+
+def _metric_help() -> str:
+    from audiovq.eval.evaluate import DEFINITIONS
+
+    rows = [f"{k} ({u})" if u else k for k, (u, _) in DEFINITIONS.items()]
+    texts = [d for _, d in DEFINITIONS.values()]
+    lines = [f"{row}: {text}." for row, text in zip(rows, texts, strict=True)]
+    return "\n\n".join(lines)
+
+
+@app.command()
+def evaluate(
+    model: ModelArgument,
+    manifest: ManifestArgument,
+    split: Annotated[SplitName, typer.Option(help="which records")] = SplitName.test,
+    max_utterances: Annotated[
+        int | None, typer.Option(min=1, help="use that many, spread over the split")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="also write the JSON to this file")
+    ] = None,
+    threads: Threads = 1,
+    as_json: Json = False,
+    device: Device = "cpu",
+    plugin: Plugin = [],  # noqa: B006
+) -> None:
+    """Reconstruct held-out speech and measure it; every figure with a 95 % interval.
+
+    Means are bootstrapped over speakers (over utterances when there are fewer than 5 speakers);
+    usage, perplexity and entropy are jackknifed. What each figure means: `audiovq evaluate-help`.
+
+    Example: audiovq evaluate runs/vq speech.jsonl --json > vq.json
+    """
+    from audiovq.data import manifest as manifests
+    from audiovq.eval.evaluate import evaluate as run
+    from audiovq.files import atomic_write
+
+    _set_threads(threads)
+    result = run(
+        _load(model, device, plugin),
+        manifests.read(manifest),
+        split=None if split == SplitName.all else split.value,
+        max_utterances=max_utterances,
+    )
+    text = json.dumps(result.to_dict(), indent=2)
+    if out is not None:
+        atomic_write(out, text + "\n")
+    print(text if as_json else result.table())
+
+
+@app.command()
+def ls(
+    kind: Annotated[
+        str, typer.Argument(help="configs, recipes, encoders, bottlenecks, decoders or corpora")
+    ] = "",
+) -> None:
+    """List what can be named: configs, recipes and components; everything without an argument."""
+    kinds = _listing()
+    if kind and kind not in kinds:
+        raise ConfigError(f"{kind!r} cannot be listed; {', '.join(kinds)} can")
+    for name in [kind] if kind else list(kinds):
+        if not kind:
+            print(f"{name}:")
+        for entry in kinds[name]:
+            print(entry if kind else f"  {entry}")
+
+
+@app.command()
+def cp(
+    name: Annotated[str, typer.Argument(help="a config or recipe, as `audiovq ls` shows it")],
+    target: Annotated[Path, typer.Argument(help="file or folder to copy it to")],
+) -> None:
+    """Copy a config or recipe to change it; a config is copied with what it extends.
+
+    Example: audiovq cp autoencoder/vq_ema my_configs/
+    """
+    from audiovq import share
+
+    if name in share.recipes():
+        source = share.folder("recipes") / f"{name}.py"
+    else:
+        source = share.config_path(name)
+    sources = [source]
+    if source.suffix == ".yaml":
+        sources += [p for p in _parents(source) if target.is_dir() or target.suffix != ".yaml"]
+    folder = target if target.suffix != source.suffix else target.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = [target if folder != target and s is source else folder / s.name for s in sources]
+    for path in targets:
+        if path.exists():
+            raise ConfigError(f"{path} exists already; remove it or choose another name")
+    for s, t in zip(sources, targets, strict=True):
+        shutil.copyfile(s, t)
+        print(t)
+
+
+def _parents(path: Path) -> list[Path]:
+    """Return the configs a config extends, nearest first."""
+    import yaml
+
+    parent = yaml.safe_load(path.read_text("utf-8")).get("extends")
+    if parent is None:
+        return []
+    above = path.with_name(f"{parent}.yaml")
+    return [above, *_parents(above)]
+
+
+def _listing() -> dict[str, list[str]]:
+    from audiovq import registry, share
+
+    kinds = {"configs": share.configs(), "recipes": share.recipes()}
+    return kinds | {kind: registry.names(kind) for kind in registry.kinds()}
+
+
+def _load(path: Path, device: str, plugins: list[str]) -> Any:
+    from audiovq import release
+    from audiovq.train.run import pick_device
+
+    return release.load(path, plugins).to(pick_device(device))
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    print()

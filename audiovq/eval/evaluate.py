@@ -1,0 +1,304 @@
+"""Evaluate a model on a split: every figure, its interval, and one row per utterance."""
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from audiovq.autoencoder import Autoencoder
+from audiovq.data import manifest as manifests
+from audiovq.data.manifest import Manifest, Record
+from audiovq.errors import AudioError, ManifestError
+from audiovq.eval import codebook, machine
+from audiovq.eval.codebook import Counts
+from audiovq.eval.intervals import Groups, bootstrap_mean, group
+from audiovq.eval.reconstruction import NAMES, Scorer, available
+from audiovq.eval.result import Report
+from audiovq.eval.streams import side_by_side
+from audiovq.eval.values import METRICS, Value
+
+LONG_SECONDS = 60.0  # longer utterances are streamed, and scored in pieces of this length
+
+T = TypeVar("T")
+
+
+@torch.no_grad()
+def evaluate(
+    model: Autoencoder,
+    manifest: Manifest | str | Path,
+    *,
+    split: str | None = "test",
+    metrics: Sequence[str] | None = None,
+    max_utterances: int | None = None,
+    max_rejected: float = 0.01,
+    train_counts: Counts | None = None,
+    progress: bool = True,
+) -> Report:
+    """Evaluate a model on a split, one utterance at a time, in bounded memory.
+
+    Args:
+        model: any autoencoder; a continuous one gets no codebook figures.
+        manifest: the corpus, or the path of its manifest.
+        split: `train`, `validation` or `test`; None: all records.
+        metrics: reconstruction measures to compute; None: all that are installed.
+        max_utterances: evaluate this many, drawn by a hash of their ids; None: all.
+        max_rejected: share of unreadable utterances that is put up with.
+        train_counts: counts (K, N) of codes on training data, for the coded bitrate.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        ManifestError: the split has no records.
+        AudioError: too many utterances cannot be read.
+        ConfigError: a measure is unknown.
+    """
+    if not isinstance(manifest, Manifest):
+        manifest = manifests.read(manifest)
+    names, notes = available(metrics)
+    records = _choose(manifest, split, max_utterances)
+    groups = group([r.speaker for r in records])
+    run = _Run(model, manifest, Scorer(model.sample_rate, names), groups)
+    with _evaluation_mode(model):
+        for index, record in enumerate(tqdm(records, unit="utt", disable=not progress)):
+            try:
+                run.add(index, record)
+            except AudioError as error:
+                run.rejected.append({"id": record.id, "reason": str(error)})
+                _stop_if_too_many(run.rejected, len(records), max_rejected)
+    return _report(run, records, split, notes, train_counts)
+
+
+@dataclass
+class _Run:
+    """What is gathered while the utterances go by."""
+
+    model: Autoencoder
+    manifest: Manifest
+    scorer: Scorer
+    groups: Groups
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+    rejected: list[dict[str, str]] = field(default_factory=list)
+    undefined: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        sizes = self.model.codebook_sizes
+        self.counts = np.zeros(
+            (int(self.groups.blocks.max()) + 1, len(sizes), max(sizes, default=0)), np.int64
+        )
+        self.device = next(self.model.parameters()).device
+        self.warm = False
+
+    def add(self, index: int, record: Record) -> None:
+        """Reconstruct and score one utterance."""
+        row: dict[str, Any] = {
+            "id": record.id,
+            "speaker": record.speaker,
+            "seconds": record.duration,
+        }
+        long = record.duration > LONG_SECONDS
+        scores, counts, times = self._long(record) if long else self._whole(record)
+        if self.model.is_discrete:
+            self.counts[self.groups.blocks[index]] += counts
+        for name, score in scores.items():
+            if isinstance(score, str):
+                self.undefined.setdefault(name, Counter())[score] += 1
+            row[name] = None if isinstance(score, str) else score
+        self.rows.append(row | times)
+        self.kept.append(index)
+
+    def _whole(self, record: Record) -> tuple[dict[str, float | str], Any, dict[str, float]]:
+        x = self.manifest.load(record, self.model.sample_rate).to(self.device)
+        if not self.warm:  # the first call pays for kernels, caches and memory
+            self.model.reconstruct(x)
+            self.warm = True
+        seconds = x.shape[-1] / self.model.sample_rate
+        if self.model.is_discrete:
+            codes, encode = self._timed(lambda: self.model.encode(x))
+            x_hat, decode = self._timed(lambda: self.model.decode(codes, x.shape[-1]))
+            counts = codebook.count(codes, self.model.codebook_sizes)
+        else:
+            z, encode = self._timed(lambda: self.model.embed(x))
+            x_hat, decode = self._timed(lambda: self.model.decode_embedding(z, x.shape[-1]))
+            counts = None
+        times = {"encode_rtf": encode / seconds, "decode_rtf": decode / seconds}
+        return self.scorer(x, x_hat), counts, times
+
+    def _long(self, record: Record) -> tuple[dict[str, float | str], Any, dict[str, float]]:
+        """Stream an utterance through the model, and average its pieces' scores by length."""
+        rate = self.model.sample_rate
+        pieces: list[tuple[int, dict[str, float | str]]] = []
+        blocks = self.manifest.blocks(record, rate)
+        for x, x_hat in side_by_side(self.model, blocks, round(LONG_SECONDS * rate)):
+            pieces.append((x.shape[-1], self.scorer(x, x_hat)))
+        scores = {name: _mean_score([(n, s[name]) for n, s in pieces]) for name in pieces[0][1]}
+        counts = None
+        if self.model.is_discrete:
+            sizes = self.model.codebook_sizes
+            heard = (b.to(self.device) for b in self.manifest.blocks(record, rate))
+            counts = sum(codebook.count(c, sizes) for c in self.model.encode_blocks(heard))
+        return scores, counts, {}
+
+    def _timed(self, compute: Callable[[], T]) -> tuple[T, float]:
+        machine.synchronise(self.device)
+        start = time.perf_counter()
+        result = compute()
+        machine.synchronise(self.device)
+        return result, time.perf_counter() - start
+
+
+def _report(
+    run: _Run,
+    records: Sequence[Record],
+    split: str | None,
+    notes: list[str],
+    train_counts: Counts | None,
+) -> Report:
+    model = run.model
+    hours = sum(row["seconds"] for row in run.rows) / 3600
+    speakers = {row["speaker"] for row in run.rows} - {None}
+    found = {v.name: v for v in [*_means(run), *_codebook(run, train_counts), *_memory()]}
+    return Report(
+        model={
+            "fingerprint": model.fingerprint(),
+            "bottleneck": model.config.bottleneck.name,
+            "sample_rate": model.sample_rate,
+            "hop_length": model.hop_length,
+            "frame_rate": model.frame_rate,
+            "codebook_sizes": list(model.codebook_sizes),
+            "num_parameters": model.num_parameters,
+        },
+        data={
+            "manifest": str(run.manifest.path),
+            "manifest_fingerprint": run.manifest.fingerprint(),
+            "split": split or "all",
+            "utterances": len(run.rows),
+            "of": len(run.manifest.select(split)),
+            "speakers": len(speakers),
+            "hours": hours,
+        },
+        machine=machine.describe(run.device),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        values=[found[name] for name in METRICS if name in found],
+        undefined={k: dict(v) for k, v in run.undefined.items()},
+        notes=[*_notes(run, records, split), *notes],
+        utterances=run.rows,
+        counts=[
+            row[:n].tolist()
+            for row, n in zip(run.counts.sum(axis=0), model.codebook_sizes, strict=True)
+        ],
+        rejected=run.rejected,
+    )
+
+
+def _means(run: _Run) -> Iterator[Value]:
+    """Yield means over utterances; speed is per second of audio, so utterances weigh by length."""
+    groups = run.groups.index[run.kept]
+    for name in (*NAMES, "encode_rtf", "decode_rtf"):
+        have = [i for i, row in enumerate(run.rows) if row.get(name) is not None]
+        if not have:
+            continue
+        values = np.array([run.rows[i][name] for i in have])
+        speed = name.endswith("_rtf")
+        weights = np.array([run.rows[i]["seconds"] if speed else 1.0 for i in have])
+        # Which speaker speaks does not matter to speed: every utterance is a measurement.
+        units = np.array(have) if speed else groups[have]
+        unit = "utterances" if speed else run.groups.unit
+        interval = bootstrap_mean(values, units, weights)
+        how = f"bootstrap over {len(set(units.tolist()))} {unit}" if interval else ""
+        low, high = interval or (None, None)
+        yield Value(name, float(np.average(values, weights=weights)), low, high, how, len(have))
+
+
+def _codebook(run: _Run, train_counts: Counts | None) -> list[Value]:
+    bitrate = run.model.bitrate
+    if bitrate is None:
+        return []
+    heard = run.counts[run.counts.sum(axis=(1, 2)) > 0]
+    return codebook.describe(
+        heard,
+        run.model.codebook_sizes,
+        seconds=sum(row["seconds"] for row in run.rows),
+        nominal=bitrate,
+        unit=run.groups.unit if len(heard) == len(set(run.groups.index[run.kept])) else "blocks",
+        train=train_counts,
+    )
+
+
+def _memory() -> list[Value]:
+    peak = machine.peak_memory()
+    return [] if peak is None else [Value("peak_memory", peak)]
+
+
+def _notes(run: _Run, records: Sequence[Record], split: str | None) -> Iterator[str]:
+    total = len(run.manifest.select(split))
+    if len(records) < total:
+        yield f"{len(records)} of {total} utterances, drawn by a hash of their ids"
+    unit = run.groups.unit
+    yield f"intervals of means and of the codebook are over {unit}" + (
+        " (fewer than five speakers are known): what other speakers give may lie outside"
+        if unit == "utterances"
+        else ""
+    )
+    if run.rejected:
+        first = run.rejected[0]
+        yield f"{len(run.rejected)} utterances left out, the first {first['id']}: {first['reason']}"
+    long = sum("encode_rtf" not in row for row in run.rows)
+    if long:
+        yield (
+            f"{long} utterances over {LONG_SECONDS:.0f} s were streamed: scored in pieces of that "
+            f"length, and not timed"
+        )
+    for name, reasons in run.undefined.items():
+        each = "; ".join(f"{n} utterances: {reason}" for reason, n in reasons.items())
+        yield f"{METRICS[name].label} is not defined for {each}"
+
+
+def _choose(manifest: Manifest, split: str | None, number: int | None) -> list[Record]:
+    records = manifest.select(split)
+    if not records:
+        raise ManifestError(
+            f"{manifest.path} has no records in the split {split!r}; it has "
+            f"{dict(Counter(str(r.split) for r in manifest.records))}"
+        )
+    if number is None or number >= len(records):
+        return records
+    order = sorted(
+        range(len(records)), key=lambda i: hashlib.sha256(records[i].id.encode()).digest()
+    )
+    return [records[i] for i in sorted(order[:number])]
+
+
+def _stop_if_too_many(rejected: Sequence[dict[str, str]], total: int, share: float) -> None:
+    if len(rejected) > share * total:
+        raise AudioError(
+            f"{len(rejected)} of {total} utterances cannot be read, over the {share:.1%} put up "
+            f"with; the last: {rejected[-1]['reason']}; repair the corpus and prepare it again, "
+            f"or raise max_rejected"
+        )
+
+
+def _mean_score(pieces: Sequence[tuple[int, float | str]]) -> float | str:
+    """Return the mean of pieces weighted by length, or the first reason if none has a value."""
+    defined = [(n, s) for n, s in pieces if not isinstance(s, str)]
+    if not defined:
+        return pieces[0][1]
+    return sum(n * s for n, s in defined) / sum(n for n, _ in defined)
+
+
+@contextmanager
+def _evaluation_mode(model: Autoencoder) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

@@ -1,0 +1,71 @@
+"""Files through a model and back, one by one, in bounded memory."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from audiovq import audio
+from audiovq.autoencoder import Autoencoder
+from audiovq.data.corpora._base import audio_files
+from audiovq.errors import AudioError, ConfigError
+from audiovq.files import atomic_open
+
+
+@dataclass(frozen=True)
+class Resynthesis:
+    """What became of one file."""
+
+    source: Path
+    target: Path
+    seconds: float
+    speed: float  # seconds of audio per second of work
+
+
+def plan(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+    """Return source and target of every file; folders are searched and keep their layout.
+
+    Raises:
+        AudioError: an input does not exist or holds no audio.
+        ConfigError: two inputs would have the same target.
+    """
+    pairs: list[tuple[Path, Path]] = []
+    for given in inputs:
+        if given.is_dir():
+            files = audio_files(given)
+            if not files:
+                raise AudioError(f"no wav, flac, ogg or mp3 file below {given}")
+            pairs += [(p, out / p.relative_to(given).with_suffix(".wav")) for p in files]
+        else:
+            audio.probe(given)
+            pairs.append((given, out / f"{given.stem}.wav"))
+    targets = [t for _, t in pairs]
+    for source, target in pairs:
+        if targets.count(target) > 1:
+            raise ConfigError(f"several inputs would become {target}, {source} among them")
+    return pairs
+
+
+def resynthesise(model: Autoencoder, source: Path, target: Path) -> Resynthesis:
+    """Reconstruct one file to a 16-bit wav at the model's rate; appears whole or not at all."""
+    start, samples = time.perf_counter(), 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    device = next(model.parameters()).device
+
+    def blocks() -> Iterator[object]:
+        for block in audio.blocks(source, model.sample_rate):
+            yield block.to(device)
+
+    with (
+        atomic_open(target) as file,
+        soundfile.SoundFile(
+            file, "w", model.sample_rate, 1, subtype="PCM_16", format="WAV"
+        ) as sink,
+    ):
+        for x_hat in model.reconstruct_blocks(blocks()):  # type: ignore[arg-type]
+            sink.write(x_hat[0, 0].clamp(-1, 1).cpu().numpy())
+            samples += x_hat.shape[-1]
+    seconds = samples / model.sample_rate
+    return Resynthesis(source, target, seconds, seconds / (time.perf_counter() - start))

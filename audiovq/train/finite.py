@@ -1,0 +1,83 @@
+"""Stopping a NaN before it reaches weights or codebook, and saying where it came from.
+
+Every step yields one flag on the device: all checked tensors and the gradient norm are finite.
+The flag goes into the optimizer and the codebook update, so the host need not wait for it; once
+false it stays false, and nothing changes until the host looks and stops.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from audiovq.bottlenecks._base import Bottleneck, Statistics
+from audiovq.errors import NonFiniteError
+
+
+class Guard:
+    """Remembers whether every step so far was finite, and the first one that was not."""
+
+    def __init__(self) -> None:
+        self.ok: Bool[Tensor, ""] | None = None
+        self._step: Tensor | None = None
+        self._flags: dict[str, Tensor] = {}
+
+    def check(
+        self, step: int, checks: Mapping[str, Tensor], gradient_norm: Float[Tensor, ""]
+    ) -> Bool[Tensor, ""]:
+        """Return whether this step and all before it are finite.
+
+        Args:
+            step: number of the step, from 1.
+            checks: tensors in pipeline order, by name.
+            gradient_norm: norm of the whole gradient.
+        """
+        with torch.no_grad():  # a sum is NaN or infinite if any of its terms is
+            flags = {k: torch.isfinite(v.float().sum()) for k, v in checks.items()}
+            flags["gradient"] = torch.isfinite(gradient_norm)
+            good = torch.stack(list(flags.values())).all()
+            if self.ok is None or self._step is None:
+                self.ok, self._flags = good, flags
+                self._step = torch.tensor(step, device=good.device)
+                return good
+            self._step = torch.where(self.ok, step, self._step)
+            self._flags = {k: torch.where(self.ok, v, self._flags[k]) for k, v in flags.items()}
+            self.ok = self.ok & good
+        return self.ok
+
+    def raise_if_not(self, parameters: Callable[[], Mapping[str, nn.Parameter]]) -> None:
+        """Wait for the device; stop if a step was not finite.
+
+        Raises:
+            NonFiniteError: names the step, and the first of its tensors in pipeline order, or the
+                parameters whose gradient it is.
+        """
+        if self.ok is None or bool(self.ok):
+            return
+        assert self._step is not None
+        source = next(k for k, v in self._flags.items() if not bool(v))
+        if source == "gradient":
+            bad = [
+                n
+                for n, p in parameters().items()
+                if p.grad is not None and not bool(torch.isfinite(p.grad).all())
+            ]
+            source = f"the gradient of {', '.join(bad[:3]) or 'some parameter'}"
+        raise NonFiniteError(
+            f"NaN or infinity first appeared in {source} at step {int(self._step)}; weights, "
+            f"codebook and checkpoints are as before that step. Lower optim.lr, or look at the "
+            f"batch's recordings"
+        )
+
+
+def guarded_update(bottleneck: Bottleneck, statistics: Statistics, ok: Bool[Tensor, ""]) -> None:
+    """Let the bottleneck learn from a step, unless `ok` is false."""
+    if ok.device.type == "cpu":
+        if bool(ok):
+            bottleneck.update(statistics)
+        return
+    before = [b.clone() for b in bottleneck.buffers()]
+    bottleneck.update(statistics)
+    for old, new in zip(before, bottleneck.buffers(), strict=True):
+        new.copy_(torch.where(ok, new, old))
