@@ -1,1 +1,1 @@
-"""What a model is worth, in figures with intervals."""
+"""What a trained model is worth: reconstruction, codebook, speed; figures with intervals."""
