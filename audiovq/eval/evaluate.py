@@ -1,14 +1,11 @@
 """Evaluate a model on a split: every figure, its interval, and one row per utterance."""
 
 import hashlib
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,18 +14,17 @@ from tqdm import tqdm
 from audiovq.autoencoder import Autoencoder
 from audiovq.data import manifest as manifests
 from audiovq.data.manifest import Manifest, Record
-from audiovq.errors import AudioError, ManifestError
+from audiovq.errors import AudioError, ConfigError, ManifestError
 from audiovq.eval import codebook, machine
 from audiovq.eval.codebook import Counts
-from audiovq.eval.intervals import Groups, bootstrap_mean, group
+from audiovq.eval.intervals import bootstrap_mean, group
+from audiovq.eval.measure import LONG_SECONDS, Measurements
 from audiovq.eval.reconstruction import NAMES, Scorer, available
 from audiovq.eval.result import Report
-from audiovq.eval.streams import side_by_side
 from audiovq.eval.values import METRICS, Value
 
-LONG_SECONDS = 60.0  # longer utterances are streamed, and scored in pieces of this length
-
-T = TypeVar("T")
+# What each figure means, for help: name -> (unit, one sentence).
+DEFINITIONS = {name: (m.unit, m.definition) for name, m in METRICS.items()}
 
 
 @torch.no_grad()
@@ -65,7 +61,7 @@ def evaluate(
     names, notes = available(metrics)
     records = _choose(manifest, split, max_utterances)
     groups = group([r.speaker for r in records])
-    run = _Run(model, manifest, Scorer(model.sample_rate, names), groups)
+    run = Measurements(model, manifest, Scorer(model.sample_rate, names), groups)
     with _evaluation_mode(model):
         for index, record in enumerate(tqdm(records, unit="utt", disable=not progress)):
             try:
@@ -73,90 +69,13 @@ def evaluate(
             except AudioError as error:
                 run.rejected.append({"id": record.id, "reason": str(error)})
                 _stop_if_too_many(run.rejected, len(records), max_rejected)
+    if not run.rows:
+        raise AudioError(f"none of the {len(records)} utterances of {manifest.path} can be read")
     return _report(run, records, split, notes, train_counts)
 
 
-@dataclass
-class _Run:
-    """What is gathered while the utterances go by."""
-
-    model: Autoencoder
-    manifest: Manifest
-    scorer: Scorer
-    groups: Groups
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    kept: list[int] = field(default_factory=list)
-    rejected: list[dict[str, str]] = field(default_factory=list)
-    undefined: dict[str, Counter[str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        sizes = self.model.codebook_sizes
-        self.counts = np.zeros(
-            (int(self.groups.blocks.max()) + 1, len(sizes), max(sizes, default=0)), np.int64
-        )
-        self.device = next(self.model.parameters()).device
-        self.warm = False
-
-    def add(self, index: int, record: Record) -> None:
-        """Reconstruct and score one utterance."""
-        row: dict[str, Any] = {
-            "id": record.id,
-            "speaker": record.speaker,
-            "seconds": record.duration,
-        }
-        long = record.duration > LONG_SECONDS
-        scores, counts, times = self._long(record) if long else self._whole(record)
-        if self.model.is_discrete:
-            self.counts[self.groups.blocks[index]] += counts
-        for name, score in scores.items():
-            if isinstance(score, str):
-                self.undefined.setdefault(name, Counter())[score] += 1
-            row[name] = None if isinstance(score, str) else score
-        self.rows.append(row | times)
-        self.kept.append(index)
-
-    def _whole(self, record: Record) -> tuple[dict[str, float | str], Any, dict[str, float]]:
-        x = self.manifest.load(record, self.model.sample_rate).to(self.device)
-        if not self.warm:  # the first call pays for kernels, caches and memory
-            self.model.reconstruct(x)
-            self.warm = True
-        seconds = x.shape[-1] / self.model.sample_rate
-        if self.model.is_discrete:
-            codes, encode = self._timed(lambda: self.model.encode(x))
-            x_hat, decode = self._timed(lambda: self.model.decode(codes, x.shape[-1]))
-            counts = codebook.count(codes, self.model.codebook_sizes)
-        else:
-            z, encode = self._timed(lambda: self.model.embed(x))
-            x_hat, decode = self._timed(lambda: self.model.decode_embedding(z, x.shape[-1]))
-            counts = None
-        times = {"encode_rtf": encode / seconds, "decode_rtf": decode / seconds}
-        return self.scorer(x, x_hat), counts, times
-
-    def _long(self, record: Record) -> tuple[dict[str, float | str], Any, dict[str, float]]:
-        """Stream an utterance through the model, and average its pieces' scores by length."""
-        rate = self.model.sample_rate
-        pieces: list[tuple[int, dict[str, float | str]]] = []
-        blocks = self.manifest.blocks(record, rate)
-        for x, x_hat in side_by_side(self.model, blocks, round(LONG_SECONDS * rate)):
-            pieces.append((x.shape[-1], self.scorer(x, x_hat)))
-        scores = {name: _mean_score([(n, s[name]) for n, s in pieces]) for name in pieces[0][1]}
-        counts = None
-        if self.model.is_discrete:
-            sizes = self.model.codebook_sizes
-            heard = (b.to(self.device) for b in self.manifest.blocks(record, rate))
-            counts = sum(codebook.count(c, sizes) for c in self.model.encode_blocks(heard))
-        return scores, counts, {}
-
-    def _timed(self, compute: Callable[[], T]) -> tuple[T, float]:
-        machine.synchronise(self.device)
-        start = time.perf_counter()
-        result = compute()
-        machine.synchronise(self.device)
-        return result, time.perf_counter() - start
-
-
 def _report(
-    run: _Run,
+    run: Measurements,
     records: Sequence[Record],
     split: str | None,
     notes: list[str],
@@ -199,7 +118,7 @@ def _report(
     )
 
 
-def _means(run: _Run) -> Iterator[Value]:
+def _means(run: Measurements) -> Iterator[Value]:
     """Yield means over utterances; speed is per second of audio, so utterances weigh by length."""
     groups = run.groups.index[run.kept]
     for name in (*NAMES, "encode_rtf", "decode_rtf"):
@@ -218,7 +137,7 @@ def _means(run: _Run) -> Iterator[Value]:
         yield Value(name, float(np.average(values, weights=weights)), low, high, how, len(have))
 
 
-def _codebook(run: _Run, train_counts: Counts | None) -> list[Value]:
+def _codebook(run: Measurements, train_counts: Counts | None) -> list[Value]:
     bitrate = run.model.bitrate
     if bitrate is None:
         return []
@@ -238,7 +157,7 @@ def _memory() -> list[Value]:
     return [] if peak is None else [Value("peak_memory", peak)]
 
 
-def _notes(run: _Run, records: Sequence[Record], split: str | None) -> Iterator[str]:
+def _notes(run: Measurements, records: Sequence[Record], split: str | None) -> Iterator[str]:
     total = len(run.manifest.select(split))
     if len(records) < total:
         yield f"{len(records)} of {total} utterances, drawn by a hash of their ids"
@@ -263,6 +182,8 @@ def _notes(run: _Run, records: Sequence[Record], split: str | None) -> Iterator[
 
 
 def _choose(manifest: Manifest, split: str | None, number: int | None) -> list[Record]:
+    if number is not None and number < 1:
+        raise ConfigError(f"max_utterances={number}; at least 1 is needed, or None for all")
     records = manifest.select(split)
     if not records:
         raise ManifestError(
@@ -284,14 +205,6 @@ def _stop_if_too_many(rejected: Sequence[dict[str, str]], total: int, share: flo
             f"with; the last: {rejected[-1]['reason']}; repair the corpus and prepare it again, "
             f"or raise max_rejected"
         )
-
-
-def _mean_score(pieces: Sequence[tuple[int, float | str]]) -> float | str:
-    """Return the mean of pieces weighted by length, or the first reason if none has a value."""
-    defined = [(n, s) for n, s in pieces if not isinstance(s, str)]
-    if not defined:
-        return pieces[0][1]
-    return sum(n * s for n, s in defined) / sum(n for n, _ in defined)
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """An original and its reconstruction side by side, for recordings longer than memory."""
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
+@runtime_checkable
 class Reconstructs(Protocol):
     """A model that reconstructs a stream."""
 
