@@ -24,9 +24,7 @@ ModelArgument = Annotated[
     Path, typer.Argument(help="a model folder, or a run folder that holds one as `model/`")
 ]
 ManifestArgument = Annotated[Path, typer.Argument(help="a manifest made by `audiovq prepare`")]
-Threads = Annotated[
-    int, typer.Option(min=1, max=256, help="CPU threads; 0 digits after: changes speed only")
-]
+Threads = Annotated[int, typer.Option(min=1, max=256, help="CPU threads")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Plugin = Annotated[
@@ -83,9 +81,7 @@ def prepare(
 
 @app.command()
 def train(
-    config: Annotated[
-        str, typer.Argument(help="a config file, or a name from `audiovq ls configs`")
-    ],
+    config: Annotated[str, typer.Argument(help="a file, or a name from `audiovq ls configs`")],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="settings: key=value ..., e.g. train.max_steps=500")
     ] = None,
@@ -187,8 +183,8 @@ def extract(
     )
     m = units.metadata
     print(
-        f"{out}: {len(units)} utterances, {m.frame_rate:g} Hz x {len(m.codebook_sizes)} codebook(s) "
-        f"of {m.codebook_sizes}, {m.bitrate:.0f} bit/s nominal"
+        f"{out}: {len(units)} utterances, {m.frame_rate:g} frames per second, "
+        f"codebook sizes {m.codebook_sizes}, {m.bitrate:.0f} bit/s nominal"
     )
 
 

@@ -5,6 +5,7 @@
 The same command on the same folder continues the run.
 """
 
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Literal
 
@@ -13,9 +14,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from audiovq import config as configs
 from audiovq.autoencoder import Autoencoder, AutoencoderConfig
-from audiovq.bottlenecks._base import Context, DiscreteBottleneck, Statistics
-from audiovq.config import Config as Config_
+from audiovq.bottlenecks._base import DiscreteBottleneck, Statistics
 from audiovq.data import manifest as manifests
 from audiovq.data.loader import Batch, DataConfig, Loader
 from audiovq.losses.reconstruction import LossConfig, ReconstructionLoss
@@ -41,18 +42,18 @@ class TrainConfig(IntervalConfig):
     validation_utterances: int = Field(32, ge=1, description="utterances used, spread over all")
 
 
-class Config(Config_):
-    """Everything that decides a run."""
+class Config(configs.Config):
+    """Everything that decides a run, and a few things that do not."""
 
-    recipe: Literal["train_autoencoder"] = "train_autoencoder"
-    run: runs.RunConfig = runs.RunConfig()
-    model: AutoencoderConfig = AutoencoderConfig()
-    data: DataConfig = DataConfig()
-    loss: LossConfig = LossConfig()
-    optim: OptimConfig = OptimConfig()
-    train: TrainConfig = TrainConfig()
-    checkpoint: runs.CheckpointConfig = runs.CheckpointConfig()
-    log: LogConfig = LogConfig()
+    recipe: Literal["train_autoencoder"] = Field("train_autoencoder", description="this file")
+    run: runs.RunConfig = Field(runs.RunConfig(), description="where the run lives")
+    model: AutoencoderConfig = Field(AutoencoderConfig(), description="encoder to decoder")
+    data: DataConfig = Field(DataConfig(), description="what it learns from")
+    loss: LossConfig = Field(LossConfig(), description="what it minimises")
+    optim: OptimConfig = Field(OptimConfig(), description="how it moves")
+    train: TrainConfig = Field(TrainConfig(), description="how long, on what")
+    checkpoint: runs.CheckpointConfig = Field(runs.CheckpointConfig(), description="what is kept")
+    log: LogConfig = Field(LogConfig(), description="what it tells")
 
 
 def main(config: Config) -> None:
@@ -61,32 +62,66 @@ def main(config: Config) -> None:
     manifest = manifests.read(config.data.manifest, check_files=True)
     device = runs.pick_device(config.train.device)
 
-    torch.manual_seed(config.train.seed)
+    torch.manual_seed(config.train.seed)  # decides the initial weights, and nothing after them
     model = Autoencoder(config.model).to(device)
-    loss = ReconstructionLoss(config.loss, model.sample_rate).to(device)
     optimizer = Optimizer([model], config.optim)
     loader = Loader(
         manifest, manifest.select("train"), config.data, model.sample_rate, config.train.seed
     )
+    forward = make_forward(model, config, device)
+
     store = Store(folder / "checkpoints", config.checkpoint.keep)
-    parts = {
-        "model": model,
-        "optimizer": optimizer,
-        "corpus": runs.Identity(manifest.fingerprint()),
-    }
+    corpus = runs.Identity(manifest.fingerprint())
+    parts = {"model": model, "optimizer": optimizer, "corpus": corpus}
     start = store.resume(parts)
-    if start == 0 and isinstance(model.bottleneck, DiscreteBottleneck):
-        first = islice(loader.batches(0), config.train.initialise_batches)
-        initialise(model, model.bottleneck, [b.x_input.to(device) for b in first])
+    if start == 0:
+        initialise(model, islice(loader.batches(0), config.train.initialise_batches), device)
+
+    log = Log(folder, config.log, start, config.train.max_steps)
+
+    def step(batch: Batch) -> StepOutput:
+        return forward(batch.x_input, batch.x, batch.lengths, batch.keys)
+
+    def save(at: int) -> None:
+        store.save(at, parts)
+        model.save(folder / "model")
+
+    try:
+        if start >= config.train.max_steps:  # nothing to train, but a model to use
+            save(start)
+        fit(
+            start=start,
+            intervals=config.train,
+            save_every=config.checkpoint.every,
+            batches=loader.batches,
+            step=step,
+            model=model,
+            bottleneck=model.bottleneck,
+            optimizer=optimizer,
+            validate=make_validate(model, forward, manifest, config, log),
+            save=save,
+            log=log,
+        )
+    finally:
+        log.close()
+    runs.write_report(folder, config.run.dir)
+
+
+Forward = Callable[[Tensor, Tensor, Tensor, Tensor | None], StepOutput]
+
+
+def make_forward(model: Autoencoder, config: Config, device: torch.device) -> Forward:
+    """Return the function from a batch (input, target, lengths, keys) to its loss."""
+    loss = ReconstructionLoss(config.loss, model.sample_rate).to(device)
+    bf16 = config.train.precision == "bf16"
 
     def forward(x_input: Tensor, x: Tensor, lengths: Tensor, keys: Tensor | None) -> StepOutput:
-        some = bool((lengths < x.shape[-1]).any())  # lengths are still on the host
-        lengths = lengths.to(device)
-        bf16 = config.train.precision == "bf16"
+        full = bool((lengths == x.shape[-1]).all())  # lengths are still on the host
+        x_input, x, lengths = x_input.to(device), x.to(device), lengths.to(device)
+        keys = None if keys is None else keys.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            out = model(x_input, lengths if some else None, keys)
-        samples = float(lengths.sum())
-        terms = loss.total(loss(x, out.x_hat, lengths), lengths, samples)
+            out = model(x_input, None if full else lengths, keys)
+        terms = loss.total(loss(x, out.x_hat, lengths), lengths, lengths.sum())
         terms["bottleneck"] = out.bottleneck.loss.float().sum() / out.frames.sum()
         return StepOutput(
             loss=torch.stack(list(terms.values())).sum(),
@@ -101,65 +136,46 @@ def main(config: Config) -> None:
             },
         )
 
-    def step(batch: Batch) -> StepOutput:
-        x, x_input = batch.x.to(device), batch.x_input.to(device)
-        return forward(x_input, x, batch.lengths, batch.keys.to(device))
+    return forward
 
-    log = Log(folder, config.log, start, config.train.max_steps)
-    held_out = runs.validation_items(
+
+def make_validate(
+    model: Autoencoder, forward: Forward, manifest: manifests.Manifest, config: Config, log: Log
+) -> Callable[[int], dict[str, float]]:
+    """Return the function that measures held-out speakers; codes are counted over all of them."""
+    items = runs.validation_items(
         manifest,
         model.sample_rate,
         config.train.validation_utterances,
         config.train.validation_seconds,
     )
+    total = sum(x.shape[-1] for _, x in items)
 
     @torch.no_grad()
     def validate(at: int) -> dict[str, float]:
         model.eval()
         sums: dict[str, float] = {}
         statistics: Statistics | None = None
-        samples = sum(x.shape[-1] for _, x in held_out)
-        for i, (name, x) in enumerate(held_out):
-            length = torch.tensor([x.shape[-1]])
-            out = forward(x.to(device), x.to(device), length, None)
+        for i, (name, x) in enumerate(items):
+            out = forward(x, x, torch.tensor([x.shape[-1]]), None)
             for k, v in out.terms.items():  # weighed by length: a mean over all samples
-                sums[k] = sums.get(k, 0.0) + float(v) * x.shape[-1] / samples
+                sums[k] = sums.get(k, 0.0) + float(v) * x.shape[-1] / total
             if out.statistics is not None:
                 statistics = out.statistics if statistics is None else statistics + out.statistics
             if i < config.log.snapshots:
-                log.snapshot(at, name, x, model.reconstruct(x.to(device)).cpu(), model.sample_rate)
+                x_hat = model.reconstruct(x.to(next(model.parameters()).device)).cpu()
+                log.snapshot(at, name, x, x_hat, model.sample_rate)
         model.train()
         described = model.bottleneck.describe(statistics) if statistics else {}
         return {f"validation/{k}": v for k, v in {**sums, **described}.items()}
 
-    def save(at: int) -> None:
-        store.save(at, parts)
-        model.save(folder / "model")
-
-    try:
-        if start >= config.train.max_steps:
-            save(start)
-        fit(
-            start=start,
-            intervals=config.train,
-            save_every=config.checkpoint.every,
-            batches=loader.batches,
-            step=step,
-            model=model,
-            bottleneck=model.bottleneck,
-            optimizer=optimizer,
-            validate=validate,
-            save=save,
-            log=log,
-        )
-    finally:
-        log.close()
-    runs.write_report(folder, config.run.dir)
+    return validate
 
 
 @torch.no_grad()
-def initialise(model: Autoencoder, bottleneck: DiscreteBottleneck, waveforms: list[Tensor]) -> None:
-    """Cluster the untrained encoder's output into the first codebook."""
-    hop = model.hop_length
-    frames = [model.encoder(F.pad(x, (0, -x.shape[-1] % hop))) for x in waveforms]
-    bottleneck.initialise(torch.cat(frames), Context())
+def initialise(model: Autoencoder, batches: Iterable[Batch], device: torch.device) -> None:
+    """Cluster the untrained encoder's output into the first codebook, if there is one."""
+    if isinstance(model.bottleneck, DiscreteBottleneck):
+        hop = model.hop_length
+        padded = [F.pad(b.x_input, (0, -b.x_input.shape[-1] % hop)).to(device) for b in batches]
+        model.bottleneck.initialise(torch.cat([model.encoder(x) for x in padded]))

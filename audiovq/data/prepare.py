@@ -71,6 +71,7 @@ def prepare(
     if not out.parent.is_dir():
         raise ManifestError(f"cannot write {out}: there is no folder {out.parent}")
     source = make_corpus(corpus, options)
+    source.obtain(root)
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder")
     utterances = list(source.utterances(root))

@@ -80,7 +80,10 @@ class ReconstructionLoss(nn.Module):
             return terms | self._spectral(x, x_hat, lengths)
 
     def total(
-        self, terms: dict[str, Float[Tensor, "B"]], lengths: Int[Tensor, "B"], samples: float
+        self,
+        terms: dict[str, Float[Tensor, "B"]],
+        lengths: Int[Tensor, "B"],
+        samples: Float[Tensor, ""],
     ) -> dict[str, Float[Tensor, ""]]:
         """Return each weighted term summed over items, each weighing by its share of `samples`.
 

@@ -50,6 +50,9 @@ class Utterance:
 class Corpus(ABC):
     """Base of every corpus: finds utterances in a folder as its publishers lay it out."""
 
+    def obtain(self, root: Path) -> None:  # noqa: B027  (most corpora are already there)
+        """Make what is not there yet, for corpora that can."""
+
     @abstractmethod
     def utterances(self, root: Path) -> Iterator[Utterance]:
         """Yield what is under `root`, in a fixed order, without opening audio.
