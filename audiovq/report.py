@@ -2,45 +2,63 @@
 
 import base64
 import html
-import importlib.util
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import soundfile
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audiovq.errors import ConfigError
+from audiovq.eval.result import Report
+from audiovq.eval.values import METRICS
+from audiovq.figures import bars, can_draw, code_shares, curves, from_log, png, spectrograms
 from audiovq.files import atomic_write
-from audiovq.losses.spectral import MelFilters, Spectrogram
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["Page", "bars", "can_draw", "code_shares", "curves", "from_log", "png", "spectrograms"]
+
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #5b6570; --line: #d9dee3;
-        --page: #ffffff; --card: #f6f8fa; --accent: #2563a8; }
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #5b6570; --line: #dfe3e8;
+        --page: #fbfbfa; --card: #ffffff; --accent: #2563a8; --best: #e6f1e8; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #9aa4ae; --line: #343b43;
-        --page: #15181c; --card: #1d2126; --accent: #7ab3ef; } }
-body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--page);
-       max-width: 62rem; margin: 2.5rem auto; padding: 0 1.25rem; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.4rem; }
-p.note { color: var(--soft); } code { background: var(--card); padding: .1em .35em; }
-pre { background: var(--card); padding: .8rem 1rem; overflow-x: auto; border-radius: 6px; }
-pre code { padding: 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .8rem 0; }
-th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: right; }
-th:first-child, td:first-child { text-align: left; } th { color: var(--soft); font-weight: 600; }
-figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .9rem; }
-img { max-width: 100%; background: #fff; border-radius: 6px; }
-.sounds { display: flex; flex-wrap: wrap; gap: 1rem 1.6rem; }
-.sounds div { font-size: .9rem; color: var(--soft); } audio { display: block; width: 18rem; }
+        --page: #14171a; --card: #1c2024; --accent: #7ab3ef; --best: #1f3526; } }
+* { box-sizing: border-box; }
+body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; color: var(--ink);
+       background: var(--page); max-width: 62rem; margin: 3rem auto 5rem; padding: 0 1.25rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; letter-spacing: -.01em; margin: 0 0 .3rem; }
+h2 { font-size: 1.25rem; margin: 3rem 0 .8rem; padding-top: 1.2rem;
+     border-top: 1px solid var(--line); }
+p { max-width: 44rem; } p.note, summary { color: var(--soft); font-size: .95rem; }
+code { background: var(--card); padding: .1em .35em; border-radius: 4px; }
+pre { background: var(--card); border: 1px solid var(--line); padding: .8rem 1rem;
+      overflow-x: auto; border-radius: 8px; } pre code { padding: 0; }
+.wide { overflow-x: auto; margin: 1rem 0; background: var(--card); border-radius: 8px;
+        border: 1px solid var(--line); padding: .3rem 1rem .5rem; width: fit-content;
+        max-width: 100%; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .4rem 0 .4rem 1.8rem; text-align: right; white-space: nowrap;
+         vertical-align: baseline; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
+th { color: var(--soft); font-weight: 600; font-size: .9rem; }
+tr + tr > td { border-top: 1px solid var(--line); }
+td small { display: block; color: var(--soft); font-size: .8rem; font-weight: 400; }
+td.best { font-weight: 650; color: var(--accent); }
+figure { margin: 1.2rem 0; } figcaption { color: var(--soft); font-size: .9rem; margin-top: .4rem; }
+img { display: block; max-width: 100%; background: #fff; border-radius: 8px;
+      border: 1px solid var(--line); padding: .5rem; }
+.sounds { display: flex; flex-wrap: wrap; gap: 1rem 1.6rem; margin: 1rem 0; }
+.sounds div { font-size: .9rem; color: var(--soft); } audio { display: block; width: 18rem;
+      max-width: 100%; margin-top: .2rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.2rem; font-size: .9rem; }
+dt { font-weight: 600; } dd { margin: 0; color: var(--soft); }
+@media (max-width: 40rem) { dl { display: block; } dd { margin-bottom: .5rem; } }
 """
+# Nothing is fetched from anywhere, whatever text or names get into a page.
+_POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
 
 class Page:
@@ -79,9 +97,36 @@ class Page:
             "<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>"
             for row in rows
         )
-        self._parts.append(f"<table><tr>{head}</tr>{body}</table>")
+        self._parts.append(f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>')
         if caption:
             self.text(caption, note=True)
+
+    def evaluations(self, reports: Mapping[str, Report]) -> None:
+        """Add the figures of several evaluations side by side, with intervals and definitions.
+
+        The best of each row is marked where better has a direction and there is a choice.
+
+        Args:
+            reports: by the name of the model.
+        """
+        names = [n for n in METRICS if any(n in r for r in reports.values())]
+        rows = "".join(_evaluation_row(n, list(reports.values())) for n in names)
+        head = "".join(f"<th>{html.escape(label)}</th>" for label in reports)
+        self._parts.append(f'<div class="wide"><table><tr><th></th>{head}</tr>{rows}</table></div>')
+        self.text("Below each figure: its 95 % interval.", note=True)
+        words = "".join(
+            f"<dt>{html.escape(METRICS[n].label)}</dt><dd>{html.escape(METRICS[n].definition)}.</dd>"
+            for n in names
+        )
+        notes = "".join(
+            f"<dt>{html.escape(label)}</dt><dd>{html.escape(note)}.</dd>"
+            for label, report in reports.items()
+            for note in (report.title(), *report.notes)
+        )
+        self._parts.append(
+            f"<details><summary>What the figures mean</summary><dl>{words}</dl></details>"
+            f"<details><summary>What was evaluated</summary><dl>{notes}</dl></details>"
+        )
 
     def figure(self, figure: "Figure", caption: str) -> None:
         """Add a picture with a caption that also serves those who cannot see it."""
@@ -113,96 +158,27 @@ class Page:
             path,
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
             f"<title>{html.escape(self.title)}</title><style>{_STYLE}</style></head>\n"
             f"<body>\n{body}\n</body></html>\n",
         )
 
 
-def can_draw() -> bool:
-    """Whether matplotlib is installed."""
-    return importlib.util.find_spec("matplotlib") is not None
-
-
-def _figure(width: float, height: float) -> "Figure":
-    if not can_draw():
-        raise ConfigError('pictures need matplotlib: pip install "audiovq[train]"')
-    os.environ.setdefault("MPLBACKEND", "Agg")
-    from matplotlib.figure import Figure  # noqa: PLC0415  (optional, and slow to import)
-
-    return Figure(figsize=(width, height), dpi=110, layout="constrained")
-
-
-def png(figure: "Figure") -> bytes:
-    """Return a figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def spectrograms(
-    sounds: Mapping[str, Float[Tensor, "1 1 L"]], sample_rate: int, seconds: float = 6.0
-) -> "Figure":
-    """Draw mel spectrograms one below the other, in dB below the loudest point of all.
-
-    Args:
-        sounds: waveforms by label, at most `seconds` of each are shown.
-        sample_rate: Hz.
-        seconds: longest stretch to draw.
-    """
-    figure = _figure(9.0, 1.9 * len(sounds) + 0.5)
-    axes = np.atleast_1d(figure.subplots(len(sounds), 1, sharex=True))
-    spectrogram = Spectrogram(1024)
-    filters = MelFilters(sample_rate, 1024, 80)
-    levels = {}
-    for label, x in sounds.items():
-        magnitude = filters(spectrogram(x[..., : int(seconds * sample_rate)]))
-        levels[label] = 20 * torch.log10(magnitude[0].clamp_min(1e-6))
-    top = max(float(level.max()) for level in levels.values())
-    image = None
-    for ax, (label, level) in zip(axes, levels.items(), strict=True):
-        end = level.shape[1] * spectrogram.hop_length / sample_rate
-        image = ax.imshow(
-            (level - top).numpy(),
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            vmin=-80,
-            vmax=0,
-            extent=(0, end, 0, 80),
-            interpolation="nearest",
-        )
-        ax.set_ylabel("mel band")
-        ax.set_title(label, loc="left", fontsize=10)
-    axes[-1].set_xlabel("time (s)")
-    assert image is not None
-    figure.colorbar(image, ax=list(axes), label="level (dB)", pad=0.01)
-    return figure
-
-
-def curves(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    ylabel: str,
-    *,
-    log_scale: bool = False,
-    bottom: float | None = None,
-) -> "Figure":
-    """Draw values over steps, one line per label."""
-    figure = _figure(9.0, 2.8)
-    ax = figure.subplots()
-    for label, (steps, values) in series.items():
-        ax.plot(steps, values, label=label, linewidth=1.6, marker="." if len(steps) < 30 else None)
-    ax.set_xlabel("step")
-    ax.set_ylabel(ylabel)
-    if log_scale:
-        ax.set_yscale("log")
-    if bottom is not None:
-        ax.set_ylim(bottom=bottom)
-    ax.grid(alpha=0.25)
-    ax.legend(frameon=False)
-    return figure
-
-
-def from_log(entries: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
-    """Return steps and values of one key of a run's log."""
-    found = [(e["step"], e[key]) for e in entries if key in e]
-    return [float(s) for s, _ in found], [float(v) for _, v in found]
+def _evaluation_row(name: str, reports: Sequence[Report]) -> str:
+    """Return a table row: a figure of each report, "-" where it has none."""
+    metric = METRICS[name]
+    values = [r[name] for r in reports if name in r]
+    best = None
+    if metric.better and len(set(values)) > 1:
+        best = max(values) if metric.better == "higher" else min(values)
+    arrow = {"higher": " \u2191", "lower": " \u2193", "": ""}[metric.better]
+    unit = f" ({metric.unit})" if metric.unit else ""
+    cells = [f"<td>{html.escape(metric.label + unit)}{arrow}</td>"]
+    for report in reports:
+        if name not in report:
+            cells.append("<td>\u2013</td>")
+            continue
+        value = report.value(name)
+        mark = ' class="best"' if value.value == best else ""
+        cells.append(f"<td{mark}>{value.text()}<small>{value.interval_text()}</small></td>")
+    return f"<tr>{''.join(cells)}</tr>"

@@ -89,7 +89,7 @@ def describe(
         ),
         value("entropy", bits, around),
         value("entropy_corrected", min(corrected, most)),
-        value("bitrate", nominal),
+        Value("bitrate", nominal),
         value("unigram_bitrate", rate * bits, around and (rate * around[0], rate * around[1])),
     ]
     if train is not None:

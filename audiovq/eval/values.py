@@ -178,7 +178,7 @@ METRICS: dict[str, Metric] = {
     "peak_memory": Metric(
         "peak memory",
         "MiB",
-        "lower",
+        "",
         "largest resident set of this process so far, libraries included",
         0,
     ),

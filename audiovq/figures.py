@@ -1,0 +1,170 @@
+"""Pictures for pages and snapshots; matplotlib is imported when one is drawn."""
+
+import importlib.util
+import io
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from audiovq.errors import ConfigError
+from audiovq.losses.spectral import MelFilters, Spectrogram
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def _figure(width: float, height: float) -> "Figure":
+    if not can_draw():
+        raise ConfigError('pictures need matplotlib: pip install "audiovq[train]"')
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    from matplotlib.figure import Figure  # noqa: PLC0415  (optional, and slow to import)
+
+    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+
+
+def png(figure: "Figure") -> bytes:
+    """Return a figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def spectrograms(
+    sounds: Mapping[str, Float[Tensor, "1 1 L"]], sample_rate: int, seconds: float = 6.0
+) -> "Figure":
+    """Draw mel spectrograms one below the other, in dB below the loudest point of all.
+
+    Args:
+        sounds: waveforms by label, at most `seconds` of each are shown.
+        sample_rate: Hz.
+        seconds: longest stretch to draw.
+    """
+    figure = _figure(9.0, 1.9 * len(sounds) + 0.5)
+    axes = np.atleast_1d(figure.subplots(len(sounds), 1, sharex=True))
+    spectrogram = Spectrogram(1024)
+    filters = MelFilters(sample_rate, 1024, 80)
+    centres = filters.filters.argmax(dim=1).numpy() * sample_rate / 1024
+    kilohertz = [f for f in (0.5, 1, 2, 4, 8, 16) if 1000 * f < sample_rate / 2]
+    ticks = np.interp([1000 * f for f in kilohertz], centres, np.arange(80) + 0.5)
+    levels = {}
+    for label, x in sounds.items():
+        magnitude = filters(spectrogram(x[..., : int(seconds * sample_rate)]))
+        levels[label] = 20 * torch.log10(magnitude[0].clamp_min(1e-6))
+    top = max(float(level.max()) for level in levels.values())
+    image = None
+    for ax, (label, level) in zip(axes, levels.items(), strict=True):
+        end = level.shape[1] * spectrogram.hop_length / sample_rate
+        image = ax.imshow(
+            (level - top).numpy(),
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            vmin=-80,
+            vmax=0,
+            extent=(0, end, 0, 80),
+            interpolation="nearest",
+        )
+        ax.set_yticks(ticks, [f"{f:g}" for f in kilohertz])
+        ax.set_ylabel("frequency (kHz)")
+        ax.set_title(label, loc="left", fontsize=10)
+    axes[-1].set_xlabel("time (s)")
+    assert image is not None
+    figure.colorbar(image, ax=list(axes), label="level (dB)", pad=0.01)
+    return figure
+
+
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    ylabel: str,
+    *,
+    log_scale: bool = False,
+    bottom: float | None = None,
+) -> "Figure":
+    """Draw values over steps, one line per label."""
+    figure = _figure(9.0, 2.8)
+    ax = figure.subplots()
+    for label, (steps, values) in series.items():
+        few = len(steps) < 30
+        ax.plot(
+            steps, values, label=label, linewidth=1.6, marker="o" if few else None, markersize=4
+        )
+    ax.set_xlabel("step")
+    ax.set_ylabel(ylabel)
+    if log_scale:
+        ax.set_yscale("log")
+        _plain_numbers(ax)
+    if bottom is not None:
+        ax.set_ylim(bottom=bottom)
+    ax.legend(frameon=False)
+    _quiet(ax)
+    return figure
+
+
+def code_shares(counts: Mapping[str, Sequence[int]]) -> "Figure":
+    """Draw how evenly codes are used: the share of each code, from the commonest to the rarest.
+
+    Args:
+        counts: how often each code occurred, by label, such as `Report.counts[0]`.
+    """
+    figure = _figure(9.0, 2.8)
+    ax = figure.subplots()
+    for label, each in counts.items():
+        shares = np.sort(np.asarray(each, np.float64))[::-1] / max(1, sum(each))
+        used = int((shares > 0).sum())
+        line = ax.plot(
+            np.arange(1, used + 1),
+            100 * shares[:used],
+            label=f"{label}: {used:,} of {len(each):,} codes used",
+        )
+        ax.axhline(100 / len(each), color=line[0].get_color(), linestyle=":", linewidth=1)
+    ax.set_yscale("log")
+    _plain_numbers(ax)
+    ax.set_xlim(left=0)
+    ax.set_xlabel("codes, commonest first")
+    ax.set_ylabel("share of frames (%)")
+    ax.legend(frameon=False, title="dotted: all codes equally common")
+    _quiet(ax)
+    return figure
+
+
+def _quiet(ax: "Axes") -> None:
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _plain_numbers(ax: "Axes") -> None:
+    """Label a logarithmic axis with 0.5 and not with powers of ten: it spans one decade or two."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: PLC0415  (optional)
+
+    plain = FuncFormatter(lambda y, _: f"{y:g}")
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_formatter(plain)
+    ax.yaxis.set_minor_formatter(plain if high < 10 * low else NullFormatter())
+
+
+def bars(values: Sequence[float], xlabel: str, ylabel: str) -> "Figure":
+    """Draw values side by side."""
+    figure = _figure(9.0, 2.4)
+    ax = figure.subplots()
+    ax.bar(range(len(values)), values, width=1.0)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    ax.margins(x=0.01)
+    return figure
+
+
+def from_log(entries: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
+    """Return steps and values of one key of a run's log."""
+    found = [(e["step"], e[key]) for e in entries if key in e]
+    return [float(s) for s, _ in found], [float(v) for _, v in found]
