@@ -1,0 +1,1 @@
+"""What `audiovq.audio` is made of: containers, decoding, trust."""
