@@ -1,7 +1,7 @@
 """The reconstruction term of every recipe: a weighted sum of distances, keyed as logged."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -83,7 +83,7 @@ class ReconstructionLoss(nn.Module):
         self,
         terms: dict[str, Float[Tensor, "B"]],
         lengths: Int[Tensor, "B"],
-        samples: Float[Tensor, ""],
+        samples: Num[Tensor, ""] | float,
     ) -> dict[str, Float[Tensor, ""]]:
         """Return each weighted term summed over items, each weighing by its share of `samples`.
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import librosa
 import numpy as np
 import pytest
@@ -133,3 +136,22 @@ def test_waveform_terms_by_hand():
 def test_resolutions_without_bands_are_refused():
     with pytest.raises(ConfigError, match="equally many"):
         parse(LossConfig, {"n_ffts": [256, 512]})
+
+
+@pytest.mark.slow
+def test_compiled_terms_and_gradients_are_the_same():
+    code = """
+import torch
+from audiovq.losses.reconstruction import LossConfig, ReconstructionLoss
+torch.manual_seed(0)
+loss = ReconstructionLoss(LossConfig(waveform_l2=1, stft=1), 16000)
+x, y, n = torch.randn(2, 1, 4000), torch.randn(2, 1, 4000), torch.tensor([4000, 3100])
+out = []
+for f in (loss, torch.compile(loss, fullgraph=True)):
+    estimate = y.clone().requires_grad_()
+    terms = f(x, estimate, n)
+    sum(v.sum() for v in terms.values()).backward()
+    out.append((terms, estimate.grad))
+torch.testing.assert_close(*out)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
