@@ -231,7 +231,7 @@ def evaluate(
         split=None if split == SplitName.all else split.value,
         max_utterances=max_utterances,
     )
-    text = json.dumps(result.to_dict(), indent=2)
+    text = result.to_json()
     if out is not None:
         atomic_write(out, text + "\n")
     print(text if as_json else result.table())
