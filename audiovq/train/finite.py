@@ -71,9 +71,18 @@ class Guard:
         )
 
 
-def guarded_update(bottleneck: Bottleneck, statistics: Statistics, ok: Bool[Tensor, ""]) -> None:
-    """Let the bottleneck learn from a step, unless `ok` is false."""
-    if ok.device.type == "cpu":
+def guarded_update(
+    bottleneck: Bottleneck, statistics: Statistics, ok: Bool[Tensor, ""], *, wait: bool
+) -> None:
+    """Let the bottleneck learn from a step, unless `ok` is false.
+
+    Args:
+        bottleneck: its buffers change in place.
+        statistics: of the step.
+        ok: the step's flag.
+        wait: look at the flag, which costs nothing on a CPU; otherwise undo on the device.
+    """
+    if wait:
         if bool(ok):
             bottleneck.update(statistics)
         return

@@ -73,15 +73,16 @@ def fit(
             out.loss.backward()  # type: ignore[no-untyped-call]
             norm = optimizer.clip()
             ok = guard.check(done, out.checks, norm)
+            on_cpu = ok.device.type == "cpu"
             optimizer.step(done - 1, ok)
             if out.statistics is not None:
-                guarded_update(bottleneck, out.statistics, ok)
+                guarded_update(bottleneck, out.statistics, ok, wait=on_cpu)
             log.step({"loss": out.loss, **out.terms, "gradient_norm": norm}, out.statistics)
 
             ending = done == intervals.max_steps or stop.requested is not None
             saving = ending or done % save_every == 0
             flushing = saving or done % log.config.every == 0
-            if flushing or ok.device.type == "cpu":
+            if flushing or on_cpu:
                 guard.raise_if_not(lambda: dict(model.named_parameters()))
             if flushing:
                 described = bottleneck.describe(log.statistics) if log.statistics else {}

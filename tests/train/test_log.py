@@ -1,0 +1,51 @@
+import json
+
+import pytest
+import torch
+
+from audiovq.bottlenecks._base import Statistics
+from audiovq.errors import ConfigError
+from audiovq.train.log import Log, LogConfig, read_log
+from tests.helpers import noise
+
+QUIET = LogConfig(progress=False)
+
+
+def test_a_line_is_the_mean_of_its_window(tmp_path):
+    log = Log(tmp_path, QUIET, 0, 10)
+    for value in (1.0, 2.0, 6.0):
+        log.step({"loss": torch.tensor(value)}, Statistics(sums={"count": torch.ones(2)}))
+    assert log.statistics.sums["count"].tolist() == [3.0, 3.0]
+    log.flush(3, lr=0.5)
+    log.step({"loss": torch.tensor(5.0)}, None)
+    log.flush(4)
+    assert log.statistics is None
+    assert read_log(log.path) == [
+        {"step": 3, "train/loss": 3.0, "lr": 0.5},
+        {"step": 4, "train/loss": 5.0},
+    ]
+
+
+def test_going_on_drops_later_lines_and_a_torn_one(tmp_path):
+    lines = [json.dumps({"step": s, "x": s}) for s in (1, 2, 3)]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines) + '\n{"step": 4, "x"')
+    Log(tmp_path, QUIET, 2, 10).close()
+    assert [e["step"] for e in read_log(tmp_path / "log.jsonl")] == [1, 2]
+    assert (tmp_path / "log.jsonl").read_text().endswith("\n")
+
+
+@pytest.mark.parametrize("mode", ["offline", "online"])
+def test_wandb_is_refused_in_words_until_it_exists(tmp_path, mode):
+    with pytest.raises(ConfigError, match=f"log.wandb={mode} is not available"):
+        Log(tmp_path, LogConfig(progress=False, wandb=mode), 0, 1)
+
+
+def test_snapshots_are_sounds_and_pictures(tmp_path):
+    log, x = Log(tmp_path, QUIET, 0, 10), noise(1, 8000)
+    log.snapshot(5, "a/b c", x, x * 0.5, 16000)
+    names = sorted(p.name for p in (tmp_path / "snapshots").iterdir())
+    assert names == [
+        "a_b_c.original.wav",
+        "a_b_c.step-000000005.png",
+        "a_b_c.step-000000005.wav",
+    ]
