@@ -188,16 +188,13 @@ def extract(
     )
 
 
-def _metric_help() -> str:
-    from audiovq.eval.evaluate import DEFINITIONS
-
-    rows = [f"{k} ({u})" if u else k for k, (u, _) in DEFINITIONS.items()]
-    texts = [d for _, d in DEFINITIONS.values()]
-    lines = [f"{row}: {text}." for row, text in zip(rows, texts, strict=True)]
-    return "\n\n".join(lines)
+def _figures() -> str:
+    """Return what every figure means, for the end of the help."""
+    entries = (f"{k} ({m.unit}): {m.definition}" for k, m in METRICS.items())
+    return "Figures:\n\n" + "\n\n".join(entries)
 
 
-@app.command()
+@app.command(epilog=_figures())
 def evaluate(
     model: ModelArgument,
     manifest: ManifestArgument,
@@ -216,7 +213,7 @@ def evaluate(
     """Reconstruct held-out speech and measure it; every figure with a 95 % interval.
 
     Means are bootstrapped over speakers (over utterances when there are fewer than 5 speakers);
-    usage, perplexity and entropy are jackknifed. What each figure means: `audiovq evaluate-help`.
+    usage, perplexity and entropy are jackknifed. Utterances of over 60 s are streamed.
 
     Example: audiovq evaluate runs/vq speech.jsonl --json > vq.json
     """

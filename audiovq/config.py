@@ -35,7 +35,7 @@ class Config(BaseModel):
 class ComponentConfig(Config):
     """Base of the `Config` in a component file; `name` is the file's stem, as typed."""
 
-    name: str = ""
+    name: str = Field("", description="the file's stem")
 
 
 class _ComponentOf:

@@ -31,7 +31,7 @@ MODELS = {
     "ae": ("model.bottleneck.name=identity",),
 }
 FIGURES = ("log_mel_distance", "stft_distance", "si_sdr", "stoi", "pesq", "usage", "perplexity",
-           "nominal_bitrate", "unigram_bitrate")  # fmt: skip
+           "bitrate", "unigram_bitrate")  # fmt: skip
 HONEST = (
     "A few minutes do not make good speech: expect words to be guessed at, not understood. "
     "For a real model, train longer on real speech:"

@@ -1,5 +1,6 @@
 """Batches of training segments; the whole state of the loader is the number of the next step."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from audiovq import audio
 from audiovq.config import Config
 from audiovq.data.manifest import Manifest, Record
 from audiovq.data.segments import AugmentConfig, Segments, augment
-from audiovq.errors import ConfigError, ManifestError
+from audiovq.errors import AudioError, ConfigError, ManifestError
 from audiovq.nn.tree import register_output
 
 
@@ -80,19 +81,30 @@ class Loader:
         return len(self.items.segments) / self.config.batch_size
 
     def batches(self, step: int) -> Iterator[Batch]:
-        """Yield the batches from a step on, without end."""
+        """Yield the batches from a step on, without end.
+
+        Raises:
+            AudioError: a file could be read when the corpus was prepared, and cannot now.
+        """
         loader = DataLoader(
             self.items,
             batch_sampler=_Numbers(step, self.config.batch_size),
             num_workers=self.config.workers,
             collate_fn=_collate,
             prefetch_factor=4 if self.config.workers else None,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # else each start draws from the global generator
         )
-        yield from loader
+        for batch in loader:
+            if isinstance(batch, AudioError):
+                raise batch
+            yield batch
 
 
-class _Items(Dataset[tuple[Tensor, int, int, str, str | None]]):
+_Item = tuple[Tensor, int, int, str, str | None]
+
+
+class _Items(Dataset[_Item | AudioError]):
     """Samples by running number; loading them is the only work the workers do."""
 
     def __init__(
@@ -110,16 +122,20 @@ class _Items(Dataset[tuple[Tensor, int, int, str, str | None]]):
             raise ConfigError("data.segment_seconds is shorter than one sample")
         self.segments = Segments(records, config.segment_seconds, seed)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, int, int, str, str | None]:
+    def __getitem__(self, number: int) -> _Item | AudioError:
+        """Return the sample; a fault as a value, which a worker's traceback would bury."""
         draw = self.segments.draw(number)
         record = self.records[draw.record]
-        x = audio.load(
-            self.manifest.file(record),
-            self.sample_rate,
-            start=record.start + draw.start,
-            num_samples=draw.num_samples,
-            channel=record.channel,
-        )
+        try:
+            x = audio.load(
+                self.manifest.file(record),
+                self.sample_rate,
+                start=record.start + draw.start,
+                num_samples=draw.num_samples,
+                channel=record.channel,
+            )
+        except AudioError as error:
+            return error
         x = augment(x, self.augment, draw.key)[..., : self.size]
         length = x.shape[-1]
         return F.pad(x, (0, self.size - length)), length, draw.key, record.id, record.speaker
@@ -138,12 +154,19 @@ class _Numbers:
             step += 1
 
 
-def _one_thread(_worker: int) -> None:
+def _start_worker(_worker: int) -> None:
     torch.set_num_threads(1)  # of the worker process alone
+    # Ctrl-C and SIGTERM reach the whole group; the training process decides when workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _collate(items: list[tuple[Tensor, int, int, str, str | None]]) -> Batch:
-    x, lengths, keys, ids, speakers = zip(*items, strict=True)
+def _collate(items: list[_Item | AudioError]) -> Batch | AudioError:
+    faults = [item for item in items if isinstance(item, AudioError)]
+    if faults:
+        return faults[0]
+    good = [item for item in items if not isinstance(item, AudioError)]
+    x, lengths, keys, ids, speakers = zip(*good, strict=True)
     joined = torch.cat(x)
     return Batch(
         x=joined,

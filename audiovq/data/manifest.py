@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from jaxtyping import Float
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 
 from audiovq import audio
@@ -52,6 +52,17 @@ class Record(Config):
     alignment: dict[str, tuple[tuple[int, int, str], ...]] | None = Field(
         None, description="tiers such as phones: [start, end) in samples from `start`, and label"
     )
+
+    @model_validator(mode="after")
+    def _rows_lie_inside(self) -> "Record":
+        for tier, rows in (self.alignment or {}).items():
+            for start, end, label in rows:
+                if not 0 <= start <= end <= self.num_samples:
+                    raise ValueError(
+                        f"{tier} row [{start}, {end}, {label!r}] is not in order within the "
+                        f"record's {self.num_samples} samples"
+                    )
+        return self
 
     @property
     def duration(self) -> float:
@@ -128,7 +139,7 @@ def read(path: str | Path, *, check_files: bool = False) -> Manifest:
     """
     path = Path(path)
     header = read_header(path)
-    root = (path.parent / str(header.get("root", "."))).resolve()
+    root = (path.parent / header["root"]).resolve()
     manifest = Manifest(path, root, header, list(iterate(path)))
     if not manifest.records:
         raise ManifestError(f"{path} has a header but no records")
@@ -137,34 +148,27 @@ def read(path: str | Path, *, check_files: bool = False) -> Manifest:
     return manifest
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """Return a manifest's first line, validated."""
+def read_header(path: str | Path) -> dict[str, Any]:
+    """Return a manifest's first line, validated; `root` is in it always."""
+    path = Path(path)
     for _, line in _lines(path):
-        header = _json(path, 1, line)
-        if header.get("format") != FORMAT:
-            raise ManifestError(f"{path} has no header; its first line must be {_HEADER}")
-        if header.get("version") != VERSION:
-            raise ManifestError(
-                f"{path} has version {header.get('version')!r}; this audiovq reads {VERSION}"
-            )
-        return header
+        return _header(path, line)
     raise ManifestError(f"{path} is empty; its first line must be {_HEADER}")
 
 
-def iterate(path: Path) -> Iterator[Record]:
-    """Yield a manifest's records one by one, validated, duplicate ids refused."""
+def iterate(path: str | Path) -> Iterator[Record]:
+    """Yield a manifest's records one by one, validated, duplicate ids refused.
+
+    Raises:
+        ManifestError: as `read`; the records before the fault have been given by then.
+    """
+    path = Path(path)
     seen: dict[str, int] = {}
     for number, line in _lines(path):
         if number == 1:
+            _header(path, line)
             continue
-        try:
-            record = Record.model_validate(_json(path, number, line))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ManifestError(f"{path}, line {number}: {where}: {first['msg']}") from None
-        if ".." in PurePosixPath(record.path).parts or record.path.startswith("/"):
-            raise ManifestError(f"{path}, line {number}: path {record.path!r} leaves the root")
+        record = _record(path, number, line)
         if record.id in seen:
             raise ManifestError(
                 f"{path}, line {number}: id {record.id!r} was used on line {seen[record.id]}"
@@ -173,7 +177,7 @@ def iterate(path: Path) -> Iterator[Record]:
         yield record
 
 
-def write(path: Path, root: str, records: Iterable[Record], **about: Any) -> None:
+def write(path: str | Path, root: str, records: Iterable[Record], **about: Any) -> None:
     """Write a manifest in one step.
 
     Args:
@@ -181,12 +185,19 @@ def write(path: Path, root: str, records: Iterable[Record], **about: Any) -> Non
         root: folder of the audio: absolute, or relative to the manifest's folder.
         records: in order.
         about: more for the header, such as the corpus.
+
+    Raises:
+        ManifestError: the folder is missing, or nothing can be written there.
     """
+    path = Path(path)
     header = {"format": FORMAT, "version": VERSION, "root": root, **about}
-    with atomic_open(path) as file:
-        file.write((json.dumps(header, ensure_ascii=False) + "\n").encode())
-        for record in records:
-            file.write((_line(record) + "\n").encode())
+    try:
+        with atomic_open(path) as file:
+            file.write((json.dumps(header) + "\n").encode())
+            for record in records:
+                file.write((_line(record) + "\n").encode())
+    except OSError as error:
+        raise ManifestError(f"cannot write the manifest {path}: {error.strerror}") from None
 
 
 def _line(record: Record) -> str:
@@ -197,37 +208,74 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
             for number, line in enumerate(file, 1):
-                if not line.endswith("\n"):
-                    raise ManifestError(
-                        f"{path}, line {number} is cut off (no line end): the file was not "
-                        f"copied whole; copy it again or delete that line"
-                    )
                 if len(line) > _MAX_LINE:
                     raise ManifestError(f"{path}, line {number} is longer than {_MAX_LINE}")
+                if not line.endswith("\n") and not _is_json(line):
+                    raise ManifestError(
+                        f"{path}, line {number} is cut off: the file was not copied whole; copy "
+                        f"it again, or delete that line"
+                    )
                 yield number, line
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"cannot read the manifest {path}: {error}") from None
+    except OSError as error:
+        raise ManifestError(f"cannot read the manifest {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} is not a manifest: it is not UTF-8 text ({error})") from None
 
 
-def _json(path: Path, number: int, line: str) -> dict[str, Any]:
+def _is_json(line: str) -> bool:
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{path}, line {number} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ManifestError(f"{path}, line {number} must be a JSON object")
-    return value
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _header(path: Path, line: str) -> dict[str, Any]:
+    header = json.loads(line) if _is_json(line) else None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ManifestError(f"{path} has no header; its first line must be {_HEADER}")
+    if header.get("version") != VERSION:
+        raise ManifestError(
+            f"{path} has version {header.get('version')!r}; this audiovq reads {VERSION}"
+        )
+    root = header.setdefault("root", ".")
+    if not isinstance(root, str) or "\0" in root:
+        raise ManifestError(f"{path}, line 1: `root` is {root!r}; it must be the name of a folder")
+    return header
+
+
+def _record(path: Path, number: int, line: str) -> Record:
+    try:
+        record = Record.model_validate_json(line, strict=True)
+    except ValidationError as error:
+        raise ManifestError(f"{path}, line {number}: {_first(error)}") from None
+    if ".." in PurePosixPath(record.path).parts or record.path.startswith("/"):
+        raise ManifestError(
+            f"{path}, line {number}: path {record.path!r} leaves the root; paths are relative to it"
+        )
+    return record
+
+
+def _first(error: ValidationError) -> str:
+    """Say the first fault of a record in one line."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "json_invalid":
+        return f"not JSON: {first['ctx']['error']}"
+    if first["type"] == "extra_forbidden":
+        return f"{where!r} is no key of a record; known: {', '.join(Record.model_fields)}"
+    if first["type"] == "missing":
+        return f"the key {where!r} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(first["input"], dict) else f"{first['input']!r} given; "
+    return f"{where}: {given}{message}" if where else message
 
 
 def _check_files(manifest: Manifest) -> None:
-    gone: list[str] = []
-    for record in manifest.records:
-        path = manifest.file(record)
-        inside_tar = any(p.suffix == ".tar" for p in path.parents)
-        if not path.is_file() and not inside_tar:
-            gone.append(record.path)
+    gone = [r.path for r in manifest.records if not audio.exists(manifest.file(r))]
     if gone:
+        shown = ", ".join(map(repr, gone[:3])) + (" ..." if len(gone) > 3 else "")
         raise ManifestError(
             f"{manifest.path}: {len(gone)} of {len(manifest.records)} files are not under "
-            f"{manifest.root}, the first {gone[0]!r}; correct `root` in line 1, or prepare again"
+            f"{manifest.root}: {shown}; correct `root` in line 1, or prepare the corpus again"
         )

@@ -6,6 +6,7 @@ in its recording a segment starts is drawn anew each time.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from audiovq.config import Config
@@ -26,6 +27,13 @@ class AugmentConfig(Config):
 
     gain_db: tuple[float, float] = Field((-6.0, 3.0), description="range of the gain (dB)")
     flip_polarity: bool = Field(True, description="turn every second waveform upside down")
+
+    @field_validator("gain_db")
+    @classmethod
+    def _is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not -60.0 <= value[0] <= value[1] <= 60.0:
+            raise ValueError("must be [low, high] in dB, from -60 to 60")
+        return value
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,9 @@ class Segments:
         epoch, index = divmod(number, len(self))
         record = int(self._slot_record[self._order(epoch)[index]])
         key = item_key(self.seed, epoch, index)
-        size = min(int(self.lengths[record]), int(np.ceil(self.seconds * self.rates[record])))
+        size = min(
+            int(self.lengths[record]), math.ceil(self.seconds * int(self.rates[record]) - 1e-6)
+        )
         room = int(self.lengths[record]) - size + 1
         return Draw(record, key % room, size, key)
 

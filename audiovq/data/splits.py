@@ -42,13 +42,15 @@ def assign(records: Sequence[Record]) -> tuple[list[Record], str]:
 
 
 def _by_utterance(records: Sequence[Record]) -> list[Record]:
-    splits = [split_of(r.id) for r in records]
-    order = sorted(
-        range(len(records)), key=lambda i: hashlib.sha256(records[i].id.encode()).digest()
-    )
-    wanted: tuple[Split, ...] = ("test", "validation") if len(records) >= 3 else ()
-    for name in ("train", *wanted):
+    """Split by the hash of the id; a corpus's own choice stays."""
+    splits = [r.split or split_of(r.id) for r in records]
+    free = [i for i, r in enumerate(records) if r.split is None]
+    free.sort(key=lambda i: hashlib.sha256(records[i].id.encode()).digest())
+    wanted: tuple[Split, ...] = SPLITS if len(records) >= 3 else ("train",)
+    for name in wanted:
         if name not in splits:  # take one from the largest split, the same one every time
-            largest = max(SPLITS, key=splits.count)
-            splits[next(i for i in order if splits[i] == largest)] = name
+            counts = {s: sum(splits[i] == s for i in free) for s in SPLITS}
+            largest = max(SPLITS, key=lambda s: counts[s])
+            if counts[largest] > 1 or len(records) < 3:
+                splits[next(i for i in free if splits[i] == largest)] = name
     return [r.model_copy(update={"split": s}) for r, s in zip(records, splits, strict=True)]

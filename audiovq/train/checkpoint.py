@@ -10,7 +10,7 @@ import pickle
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ FORMAT, VERSION = "audiovq.checkpoint", 1
 _NAME = re.compile(r"step-(\d{9})\.pt")
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """Anything with a state of plain values."""
 

@@ -3,7 +3,6 @@
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Self
 
 
 class Interrupted(Exception):  # noqa: N818  (it is a decision of the user, not an error)
@@ -28,7 +27,7 @@ class Stop:
         self.requested: int | None = None
         self._old: dict[int, object] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Stop":  # noqa: PYI034  (beartype cannot resolve Self here)
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._old[number] = signal.signal(number, self._note)

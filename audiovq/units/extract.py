@@ -175,6 +175,8 @@ def _open(
             "python": platform.python_version(),
         },
     )
+    if out.is_dir():
+        remove_stale(out)  # also those of a run killed before it had written anything else
     found = read_metadata(out)
     if found is not None:
         free = {"software", "complete", "shards"}
@@ -185,7 +187,6 @@ def _open(
                 f"{out} holds units of another extraction ({', '.join(changed)} differ): choose "
                 f"another folder"
             )
-        remove_stale(out)
         return found
     if out.exists() and any(out.iterdir()):
         raise CheckpointError(f"{out} is not empty and holds no units: choose another folder")

@@ -163,7 +163,7 @@ def test_codes_are_int64_in_range(discrete):
     assert codes.dtype == torch.int64
     assert codes.shape == (3, len(discrete.codebook_sizes), 21)
     for row, size in enumerate(discrete.codebook_sizes):
-        assert 0 <= codes[:, row].min()
+        assert codes[:, row].min() >= 0
         assert codes[:, row].max() < size
     assert len(discrete.layout) == codes.shape[1]
 

@@ -1,4 +1,4 @@
-"""The EMA quantizer against the paper's equations, and defects of published code it must not have."""
+"""The EMA quantizer against the paper's equations, and defects it must not have."""
 
 import math
 
@@ -30,10 +30,10 @@ def test_hand_worked_step():
     set_codes(vq, torch.tensor([[0.0], [10.0]]))
     out = vq(torch.tensor([[[1.0, 2.0, 9.0]]]))
     assert out.codes.tolist() == [[[0, 0, 1]]]
-    # commitment 0.25 * (1, 4, 1)
+    # the commitment terms are a quarter of 1, 4 and 1
     torch.testing.assert_close(out.loss, torch.tensor([[0.25, 1.0, 0.25]]))
     vq.update(out.statistics)
-    # N = 0.9 * 1 + 0.1 * (2, 1); m = 0.9 * (0, 10) + 0.1 * (3, 9); e = m / N
+    # counts 0.9 + 0.1 times 2 and 1; sums 0.9 times 0 and 10, plus 0.1 times 3 and 9
     torch.testing.assert_close(vq.ema_count, torch.tensor([1.1, 1.0]))
     torch.testing.assert_close(vq.codebook, torch.tensor([[0.3 / 1.1], [9.9 / 1.0]]))
 

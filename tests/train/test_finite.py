@@ -27,7 +27,7 @@ def test_names_parameters_when_only_the_gradient_is_bad():
     good.grad, bad.grad = torch.zeros(2), torch.tensor([0.0, torch.nan])
     guard = Guard()
     guard.check(7, checks(), torch.tensor(torch.nan))
-    with pytest.raises(NonFiniteError, match="the gradient of encoder.weight at step 7"):
+    with pytest.raises(NonFiniteError, match=r"the gradient of encoder\.weight at step 7"):
         guard.raise_if_not(lambda: {"decoder.weight": good, "encoder.weight": bad})
 
 

@@ -1,0 +1,334 @@
+"""Recipes on a few steps: exact resume, kills, NaN, signals, settings that may not change."""
+
+import hashlib
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import audiovq
+from audiovq import config as configs
+from audiovq import share
+from audiovq.data import manifest as manifests
+from audiovq.data.corpora.folder import Config as FolderConfig
+from audiovq.data.corpora.folder import Folder
+from audiovq.data.prepare import prepare
+from audiovq.errors import CheckpointError, ConfigError, ManifestError, NonFiniteError
+from audiovq.files import STALE_MARK
+from audiovq.train import checkpoint, signals
+from audiovq.train.log import read_log
+
+RECIPE = share.load_recipe("train_autoencoder")
+TINY = [
+    "model.encoder.strides=[5,8]",
+    "model.decoder.channels=2",
+    "model.encoder.channels=2",
+    "model.bottleneck.dim=4",
+    "model.bottleneck.codebook_size=16",
+    "model.bottleneck.revive_every=2",
+    "model.bottleneck.candidates=8",
+    "loss.n_ffts=[256]",
+    "loss.n_mels=[20]",
+    "data.batch_size=2",
+    "data.segment_seconds=0.1",
+    "train.initialise_batches=2",
+    "train.validation_utterances=1",
+    "train.validation_seconds=0.2",
+    "train.validate_every=100",
+    "train.device=cpu",
+    "log.progress=false",
+    "log.snapshots=0",
+    "checkpoint.every=2",
+]
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("speech")
+    Folder(FolderConfig()).fake(folder / "audio")
+    prepare("folder", folder / "audio", folder / "speech.jsonl", progress=False)
+    return folder / "speech.jsonl"
+
+
+def settings(speech, folder, *changes, name="smoke"):
+    values = configs.read_yaml(share.config_path(name))
+    assignments = [*TINY, f"data.manifest={speech}", f"run.dir={folder}", *changes]
+    return configs.parse(RECIPE.Config, configs.override(values, assignments), name)
+
+
+def train(speech, folder, *changes):
+    RECIPE.main(settings(speech, folder, *changes))
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash of everything the newest checkpoint holds: weights, codebook, moments."""
+    store = checkpoint.Store(folder / "checkpoints")
+    content = torch.load(store.path(store.steps()[-1]), weights_only=True)
+    digest = hashlib.sha256(str(content["step"]).encode())
+    for name, value in checkpoint._tensors(content["parts"], ""):
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(speech, tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("runs") / "straight"
+    train(speech, folder, "train.max_steps=12")
+    return fingerprint(folder)
+
+
+@pytest.mark.parametrize("stop_at", range(1, 12))
+def test_stopping_after_any_step_changes_no_bit(speech, tmp_path, undisturbed, stop_at):
+    train(speech, tmp_path, f"train.max_steps={stop_at}")
+    train(speech, tmp_path, "train.max_steps=12")
+    assert fingerprint(tmp_path) == undisturbed
+
+
+def test_workers_may_change_when_a_run_goes_on(speech, tmp_path, undisturbed):
+    train(speech, tmp_path, "train.max_steps=3", "data.workers=2")
+    train(speech, tmp_path, "train.max_steps=8", "data.workers=0")
+    train(speech, tmp_path, "train.max_steps=12", "data.workers=1")
+    assert fingerprint(tmp_path) == undisturbed
+
+
+def test_a_run_folder_holds_what_is_promised(speech, tmp_path):
+    train(speech, tmp_path, "train.max_steps=4", "log.snapshots=1", "log.every=2")
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names == {
+        "config.yaml", "log.jsonl", "checkpoints", "snapshots", "report.html", "model",
+    }  # fmt: skip
+    entries = read_log(tmp_path / "log.jsonl")
+    assert [e["step"] for e in entries] == [2, 4, 4]
+    assert {"train/loss", "train/mel", "train/perplexity", "train/usage", "lr"} <= entries[0].keys()
+    assert {"validation/mel", "validation/perplexity"} <= entries[-1].keys()
+    model = audiovq.load(tmp_path)
+    assert model.hop_length == 40
+    stored = configs.parse(RECIPE.Config, yaml.safe_load((tmp_path / "config.yaml").read_text()))
+    assert stored.model == model.config
+
+
+def test_training_learns_and_leaves_the_codebook_in_use(speech, tmp_path):
+    train(speech, tmp_path, "train.max_steps=60", "log.every=10", "optim.lr=0.005")
+    entries = [e for e in read_log(tmp_path / "log.jsonl") if "train/loss" in e]
+    assert entries[-1]["train/loss"] < 0.8 * entries[0]["train/loss"]
+    assert entries[-1]["train/usage"] > 0.5
+
+
+@pytest.mark.parametrize("name", ["identity", "vq_ema"])
+def test_every_bottleneck_trains_through_the_same_recipe(speech, tmp_path, name):
+    values = configs.read_yaml(share.config_path("smoke"))
+    assignments = [a for a in TINY if "bottleneck" not in a]
+    assignments += [f"data.manifest={speech}", f"run.dir={tmp_path}", "train.max_steps=2"]
+    values = configs.override(
+        {**values, "model": {**values["model"], "bottleneck": name}}, assignments
+    )
+    RECIPE.main(configs.parse(RECIPE.Config, values))
+    assert audiovq.load(tmp_path).config.bottleneck.name == name
+
+
+# ------------------------------------------------------------------- kills
+
+
+def _target(speech, folder, seed):
+    """Train in a forked process that writes slowly, so that kills also hit saves."""
+    torch.set_num_threads(1)
+    rng = random.Random(seed)
+    real = checkpoint.atomic_write
+
+    def slow(path, data):
+        from audiovq.files import atomic_open
+
+        with atomic_open(path) as file:
+            for i in range(0, len(data), 4096):
+                file.write(data[i : i + 4096])
+                file.flush()
+                time.sleep(rng.random() * 5e-4)
+
+    checkpoint.atomic_write = slow
+    try:
+        train(speech, folder, "train.max_steps=12")
+    finally:
+        checkpoint.atomic_write = real
+
+
+def _kill_until_done(speech, folder, seed) -> int:
+    """Start, kill at a random moment, start again, until a run comes through; count the kills."""
+    context = multiprocessing.get_context("fork")
+    rng, kills = random.Random(seed), 0
+    while True:
+        process = context.Process(target=_target, args=(speech, folder, seed))
+        process.start()
+        # Longer and longer, so that it comes through in the end.
+        process.join(rng.uniform(0.02, 0.25 + 0.1 * kills))
+        if process.exitcode is None:
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            kills += 1
+            continue
+        assert process.exitcode == 0
+        return kills
+
+
+def _kill_test(speech, tmp_path, undisturbed, wanted):
+    kills = runs = 0
+    while kills < wanted:
+        folder = tmp_path / str(runs)
+        kills += _kill_until_done(speech, folder, seed=runs)
+        runs += 1
+        assert fingerprint(folder) == undisturbed
+        assert not [p for p in folder.rglob(f"*{STALE_MARK}*") if p.parent.name == "checkpoints"]
+    return runs
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has used torch")
+def test_sigkill_at_random_moments_changes_no_bit(speech, tmp_path, undisturbed):
+    _kill_test(speech, tmp_path, undisturbed, wanted=6)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has used torch")
+def test_forty_sigkills_change_no_bit(speech, tmp_path, undisturbed):
+    _kill_test(speech, tmp_path, undisturbed, wanted=40)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_finishes_the_step_saves_and_leaves(
+    speech, tmp_path, undisturbed, monkeypatch, number, code
+):
+    from audiovq.train import optim
+
+    real, calls = optim.Optimizer.step, []
+
+    def step(self, *args):
+        calls.append(args[0])
+        if len(calls) == 5:
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)  # a second one does no more
+        real(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optim.Optimizer, "step", step)
+        with pytest.raises(signals.Interrupted) as stopped:
+            train(speech, tmp_path, "train.max_steps=12", "checkpoint.every=100")
+    assert stopped.value.exit_code == code
+    assert checkpoint.Store(tmp_path / "checkpoints").steps() == [5]
+    assert (tmp_path / "model" / "model.safetensors").exists()
+    train(speech, tmp_path, "train.max_steps=12")
+    assert fingerprint(tmp_path) == undisturbed
+
+
+# --------------------------------------------------------------------- NaN
+
+
+def _poison(monkeypatch, where, at):
+    """Put a NaN somewhere into step `at` (from 1); returns nothing else changed."""
+    from audiovq.autoencoder import Autoencoder
+    from audiovq.encoders.conv import ConvEncoder
+    from audiovq.losses.reconstruction import ReconstructionLoss
+
+    owner = {"input": Autoencoder, "encoder": ConvEncoder, "loss": ReconstructionLoss}
+    cls = owner.get(where, ConvEncoder)
+    real, count = cls.forward, [0]
+
+    def forward(self, *args, **kwargs):
+        if torch.is_grad_enabled():
+            count[0] += 1
+        now = torch.is_grad_enabled() and count[0] == at
+        if now and where == "input":
+            args[0][0, 0, 3] = torch.nan
+        out = real(self, *args, **kwargs)
+        if now and where == "encoder":
+            out = out * torch.where(torch.arange(out.shape[-1]) == 1, torch.nan, 1.0)
+        if now and where == "loss":
+            out = {k: v * torch.inf for k, v in out.items()}
+        if now and where == "gradient":
+            out.register_hook(lambda g: g * torch.nan)
+        return out
+
+    monkeypatch.setattr(cls, "forward", forward)
+
+
+@pytest.mark.parametrize("at", [1, 4, 5])
+@pytest.mark.parametrize(
+    ("where", "named"),
+    [
+        ("input", "the input"),
+        ("encoder", "the encoder's output"),
+        ("loss", "the loss term"),
+        ("gradient", "the gradient of encoder"),
+    ],
+)
+def test_nan_stops_the_step_and_names_its_source(
+    speech, tmp_path, undisturbed, monkeypatch, where, named, at
+):
+    with monkeypatch.context() as patch:
+        _poison(patch, where, at)
+        with pytest.raises(NonFiniteError, match=f"{named}.* at step {at};"):
+            train(speech, tmp_path, "train.max_steps=12")
+    steps = checkpoint.Store(tmp_path / "checkpoints").steps()
+    assert max(steps, default=0) < at
+    train(speech, tmp_path, "train.max_steps=12")  # without the NaN it ends as if nothing had been
+    assert fingerprint(tmp_path) == undisturbed
+
+
+# ------------------------------------------------------- what may not change
+
+
+@pytest.mark.parametrize(
+    "change", ["optim.lr=0.5", "model.bottleneck.decay=0.5", "data.batch_size=3", "train.seed=9"]
+)
+def test_a_deciding_setting_may_not_change(speech, tmp_path, change):
+    train(speech, tmp_path, "train.max_steps=2")
+    before = fingerprint(tmp_path)
+    with pytest.raises(ConfigError, match=rf"other settings \({change.split('=')[0]}: .* then, "):
+        train(speech, tmp_path, "train.max_steps=4", change)
+    assert fingerprint(tmp_path) == before
+
+
+def test_another_corpus_is_refused_and_the_same_one_elsewhere_is_not(speech, tmp_path):
+    train(speech, tmp_path / "run", "train.max_steps=2")
+    manifest = manifests.read(speech)
+    moved, other = tmp_path / "moved.jsonl", tmp_path / "other.jsonl"
+    manifests.write(moved, str(manifest.root), manifest.records)
+    manifests.write(other, str(manifest.root), manifest.records[:-1])
+    train(moved, tmp_path / "run", "train.max_steps=3")
+    with pytest.raises(CheckpointError, match="start another run.dir"):
+        train(other, tmp_path / "run", "train.max_steps=4")
+
+
+def test_finished_runs_are_left_alone(speech, tmp_path):
+    train(speech, tmp_path, "train.max_steps=2")
+    before = fingerprint(tmp_path)
+    train(speech, tmp_path, "train.max_steps=2")
+    assert fingerprint(tmp_path) == before
+
+
+def test_no_steps_give_the_untrained_model(speech, tmp_path):
+    train(speech, tmp_path, "train.max_steps=0")
+    assert audiovq.load(tmp_path).is_discrete
+
+
+def test_a_missing_manifest_or_device_is_one_clear_line(tmp_path, speech):
+    with pytest.raises(ManifestError, match="cannot read the manifest"):
+        train(tmp_path / "none.jsonl", tmp_path / "run")
+    with pytest.raises(ConfigError, match="train.device=gpu7 cannot be used"):
+        train(speech, tmp_path / "run2", "train.device=gpu7")
+
+
+def test_augmentation_sees_each_sample_differently_each_epoch(speech):
+    c = settings(speech, "unused", "data.batch_size=1")
+    from audiovq.data.loader import Loader
+
+    manifest = manifests.read(speech)
+    loader = Loader(manifest, manifest.select("train"), c.data, 16000, 0)
+    length = len(loader.items.segments)
+    batches = loader.batches(0)
+    keys = [int(next(batches).keys[0]) for _ in range(2 * length)]
+    assert len(set(keys)) == 2 * length

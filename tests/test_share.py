@@ -1,0 +1,29 @@
+import pytest
+
+from audiovq import share
+from audiovq.errors import ConfigError
+
+
+def test_names_and_paths_resolve(tmp_path):
+    assert {"autoencoder/base", "autoencoder/vq_ema"} <= set(share.configs())
+    expected = share.folder("configs") / "autoencoder" / "vq_ema.yaml"
+    for name in ("autoencoder/vq_ema", "vq_ema", "configs/autoencoder/vq_ema.yaml"):
+        assert share.config_path(name).resolve() == expected.resolve()
+    own = tmp_path / "mine.yaml"
+    own.write_text("a: 1\n")
+    assert share.config_path(str(own)) == own
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(ConfigError, match="autoencoder/vq_ema"):
+        share.config_path("vq_emma")
+    with pytest.raises(ConfigError, match="known: .*train_autoencoder"):
+        share.load_recipe("../etc/passwd")
+
+
+def test_an_installed_package_finds_them_inside_itself(tmp_path, monkeypatch):
+    package = tmp_path / "site-packages" / "audiovq"
+    (package / "_share" / "configs" / "x").mkdir(parents=True)
+    (package / "_share" / "configs" / "x" / "y.yaml").write_text("")
+    monkeypatch.setattr(share, "_PACKAGE", package)
+    assert share.configs() == ["x/y"]
