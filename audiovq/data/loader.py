@@ -1,6 +1,8 @@
 """Batches of training segments; the whole state of the loader is the number of the next step."""
 
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -156,9 +158,19 @@ class _Numbers:
 
 def _start_worker(_worker: int) -> None:
     torch.set_num_threads(1)  # of the worker process alone
-    # Ctrl-C and SIGTERM reach the whole group; the training process decides when workers end.
+    # Ctrl-C and SIGTERM often reach the whole process group. The training process finishes its
+    # step and saves; its workers must live until it ends them, which it does with a SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS: there SIGTERM ends a worker as it always did
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_parent, daemon=True).start()
+
+
+def _obey_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def _collate(items: list[_Item | AudioError]) -> Batch | AudioError:
