@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from audiovq.errors import ConfigError
+from audiovq.eval.values import METRICS
 
 app = typer.Typer(
     name="audiovq",
