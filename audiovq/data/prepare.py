@@ -1,14 +1,18 @@
 """From a folder of speech to a manifest: every file decoded once, every bad one named."""
 
+import glob
 import json
+import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from audiovq import audio, config, registry
@@ -16,8 +20,8 @@ from audiovq.data import manifest as manifests
 from audiovq.data.corpora._base import Corpus, Utterance
 from audiovq.data.manifest import SPLITS, Record
 from audiovq.data.splits import assign
-from audiovq.errors import ManifestError
-from audiovq.files import atomic_write
+from audiovq.errors import ConfigError, ManifestError
+from audiovq.files import STALE_MARK, atomic_write
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,9 @@ class PrepareReport:
 
     Attributes:
         utterances, hours, speakers: per split.
-        statuses: files that are ok, repaired and rejected.
-        problems: path, status and reason of every file that is not ok.
+        statuses: files that are ok, repaired and rejected; and how many of the ones kept are
+            duplicates, the same audio under another id.
+        problems: id, path, status and reason of every file that is not ok, or is a duplicate.
         note: about the splits; "" when they are disjoint by speaker.
     """
 
@@ -65,30 +70,29 @@ def prepare(
         progress: show a bar on stderr.
 
     Raises:
-        ManifestError: nothing found, duplicate ids, or too many files rejected.
+        ManifestError: nothing found, duplicate ids, too many files rejected, or `out` cannot be
+            written.
     """
     root, out = Path(root), Path(out)
-    if not out.parent.is_dir():
-        raise ManifestError(f"cannot write {out}: there is no folder {out.parent}")
+    if not 0.0 <= max_rejected <= 1.0:
+        raise ConfigError(f"--max-rejected is a share from 0 to 1; {max_rejected:g} given")
+    if not out.parent.is_dir() or out.is_dir():
+        what = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+        raise ManifestError(f"cannot write {out}: {what}")
     source = make_corpus(corpus, options)
-    source.obtain(root)
+    source.obtain(root, progress=progress)
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder")
     utterances = list(source.utterances(root))
     _refuse_duplicates(utterances)
-    records, problems, statuses = _check_all(root, utterances, progress=progress)
+    found = _check_all(root, utterances, progress=progress)
     listing = out.with_name(f"{out.name}.rejected.jsonl")
-    atomic_write(listing, "".join(json.dumps(p, ensure_ascii=False) + "\n" for p in problems))
-    rejected = statuses["rejected"]
-    if not records or rejected > max_rejected * len(utterances):
-        raise ManifestError(
-            f"{rejected} of {len(utterances)} files are rejected (listed in {listing}); mend or "
-            f"remove them, or allow more with --max-rejected {rejected / len(utterances):.2f}"
-        )
-    records, note = assign(records)
+    _write_listing(listing, found.problems)
+    _refuse_many(found.statuses["rejected"], len(utterances), max_rejected, listing)
+    records, note = assign(found.records)
     relative = os.path.relpath(root.resolve(), out.resolve().parent)
     manifests.write(out, relative, records, corpus=corpus, note=note)
-    return _report(out, records, problems, statuses, note)
+    return _report(out, records, found, note)
 
 
 def make_corpus(name: str, options: Sequence[str] = ()) -> Corpus:
@@ -100,14 +104,42 @@ def make_corpus(name: str, options: Sequence[str] = ()) -> Corpus:
     return corpus
 
 
-def _check_all(
-    root: Path, utterances: Sequence[Utterance], *, progress: bool
-) -> tuple[list[Record], list[dict[str, str]], Counter[str]]:
+@dataclass(frozen=True)
+class _Found:
+    """What the files of a corpus turned out to be."""
+
+    records: list[Record] = field(default_factory=list)
+    problems: list[dict[str, str]] = field(default_factory=list)
+    statuses: Counter[str] = field(
+        default_factory=lambda: Counter(ok=0, repaired=0, rejected=0, duplicate=0)
+    )
+    first_with: dict[str, str] = field(default_factory=dict)  # digest of the audio -> id
+
+    def add(self, utterance: Utterance, verdict: audio.Verdict) -> None:
+        status, reason = verdict.status, verdict.reason
+        if verdict.info is not None and status != "rejected":
+            try:
+                self.records.append(utterance.record(verdict.info, verdict.num_samples))
+            except ValidationError as error:  # such as a name that is not UTF-8
+                status, reason = "rejected", error.errors()[0]["msg"]
+        self.statuses[status] += 1
+        if status != "ok":
+            self._note(utterance, status, reason)
+        if status != "rejected":
+            first = self.first_with.setdefault(verdict.digest, utterance.id)
+            if first != utterance.id:
+                self.statuses["duplicate"] += 1
+                self._note(utterance, "duplicate", f"the same audio as {first}; kept")
+
+    def _note(self, utterance: Utterance, status: str, reason: str) -> None:
+        about = {"id": utterance.id, "path": utterance.path}
+        self.problems.append({**about, "status": status, "reason": reason})
+
+
+def _check_all(root: Path, utterances: Sequence[Utterance], *, progress: bool) -> _Found:
     """Decode everything, in parallel (soundfile releases the interpreter while decoding)."""
-    records: list[Record] = []
-    problems: list[dict[str, str]] = []
-    statuses: Counter[str] = Counter(ok=0, repaired=0, rejected=0)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    found = _Found()
+    with _pool() as pool:
         verdicts = pool.map(lambda u: audio.check(root / u.path), utterances)
         bar = tqdm(
             zip(utterances, verdicts, strict=True),
@@ -117,13 +149,38 @@ def _check_all(
             disable=not progress,
         )
         for utterance, verdict in bar:
-            statuses[verdict.status] += 1
-            if verdict.status != "ok":
-                about = {"status": verdict.status, "reason": verdict.reason}
-                problems.append({"id": utterance.id, "path": utterance.path, **about})
-            if verdict.status != "rejected" and verdict.info is not None:
-                records.append(utterance.record(verdict.info, verdict.num_samples))
-    return records, problems, statuses
+            found.add(utterance, verdict)
+    return found
+
+
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    """Give a pool that Ctrl-C ends at once, not after all that waits in it."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _write_listing(path: Path, problems: Sequence[dict[str, str]]) -> None:
+    for stale in path.parent.glob(f"{glob.escape(path.name)}{STALE_MARK}*"):
+        stale.unlink(missing_ok=True)  # of a run that was killed
+    try:  # in ASCII, since the names in it may not be UTF-8
+        atomic_write(path, "".join(json.dumps(p) + "\n" for p in problems))
+    except OSError as error:
+        raise ManifestError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _refuse_many(rejected: int, files: int, most: float, listing: Path) -> None:
+    if rejected == files:
+        raise ManifestError(f"all {files} files are rejected, as {listing} tells one by one")
+    if rejected > most * files:
+        share = math.ceil(rejected / files * 100) / 100
+        raise ManifestError(
+            f"{rejected} of {files} files are rejected, more than {most:.2%} (listed in "
+            f"{listing}); mend or remove them, or allow it with --max-rejected {share:.2f}"
+        )
 
 
 def _refuse_duplicates(utterances: Sequence[Utterance]) -> None:
@@ -137,20 +194,14 @@ def _refuse_duplicates(utterances: Sequence[Utterance]) -> None:
         )
 
 
-def _report(
-    out: Path,
-    records: Sequence[Record],
-    problems: list[dict[str, str]],
-    statuses: Counter[str],
-    note: str,
-) -> PrepareReport:
+def _report(out: Path, records: Sequence[Record], found: _Found, note: str) -> PrepareReport:
     by_split = {s: [r for r in records if r.split == s] for s in SPLITS}
     return PrepareReport(
         manifest=str(out),
         utterances={s: len(rs) for s, rs in by_split.items()},
         hours={s: sum(r.duration for r in rs) / 3600 for s, rs in by_split.items()},
         speakers={s: len({r.speaker for r in rs if r.speaker}) for s, rs in by_split.items()},
-        statuses=dict(statuses),
-        problems=problems,
+        statuses=dict(found.statuses),
+        problems=found.problems,
         note=note,
     )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from audiovq.config import ComponentConfig
 from audiovq.data.corpora import _fake
-from audiovq.data.corpora._base import Corpus, Utterance
+from audiovq.data.corpora._base import Corpus, Utterance, all_files, read_text
+from audiovq.data.manifest import Split
 from audiovq.errors import ManifestError
 
 
@@ -14,26 +15,33 @@ class Config(ComponentConfig):
 
 
 class LibriSpeech(Corpus):
-    """`<set>/<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac` with `*.trans.txt` beside."""
+    """`<set>/<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac` with `*.trans.txt` beside.
+
+    Where its own lists are there whole (train-*, dev-* and test-*), they are the splits; of a
+    part of the corpus, dev-* validates and test-* tests, and train-* follows the common rule.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def utterances(self, root: Path) -> Iterator[Utterance]:
         """Yield every utterance with speaker and, where there is one, transcript."""
-        files = sorted(root.rglob("*-*-*.flac"))
+        files = [p for p in all_files(root) if p.suffix == ".flac" and p.stem.count("-") == 2]
         if not files:
             raise ManifestError(
                 f"no <speaker>-<chapter>-<number>.flac below {root}; is it LibriSpeech's folder?"
             )
+        own = [_set_of(p.relative_to(root)) for p in files]
+        whole = {"train", "validation", "test"} <= set(own)
         texts: dict[Path, dict[str, str]] = {}
-        for path in files:
+        for path, split in zip(files, own, strict=True):
             if path.parent not in texts:
                 texts[path.parent] = _transcripts(path.parent)
             yield Utterance(
                 id=path.stem,
                 path=path.relative_to(root).as_posix(),
                 speaker=path.stem.split("-")[0],
+                split=None if split == "train" and not whole else split,
                 language="en",
                 text=texts[path.parent].get(path.stem),
             )
@@ -51,10 +59,17 @@ class LibriSpeech(Corpus):
                 (folder / f"{speaker}-{chapter}.trans.txt").write_text("".join(lines))
 
 
+def _set_of(path: Path) -> Split | None:
+    """Return the split that the name of a set, such as `dev-clean`, stands for."""
+    names: dict[str, Split] = {"train": "train", "dev": "validation", "test": "test"}
+    sets = [names[p.split("-")[0]] for p in path.parts[:-1] if p.split("-")[0] in names]
+    return sets[0] if sets else None
+
+
 def _transcripts(folder: Path) -> dict[str, str]:
     texts = {}
-    for path in folder.glob("*.trans.txt"):
-        for line in path.read_text("utf-8").splitlines():
+    for path in sorted(folder.glob("*.trans.txt")):
+        for line in read_text(path).splitlines():
             name, _, text = line.partition(" ")
             texts[name] = text
     return texts

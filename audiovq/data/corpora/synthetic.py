@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +67,23 @@ class Synthetic(Corpus):
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def obtain(self, root: Path) -> None:
-        """Speak whatever is not there yet into `root`."""
+    def obtain(self, root: Path, *, progress: bool = True) -> None:
+        """Speak into `root`, unless it holds this very corpus already.
+
+        Raises:
+            ManifestError: `root` holds something else.
+            ConfigError: the extra `synth` is missing.
+        """
         index = root / _INDEX
-        wanted = self.config.model_dump(mode="json")
-        if index.is_file() and json.loads(index.read_text("utf-8"))["config"] == wanted:
+        wanted = self.config.model_dump(mode="json", exclude={"name"})
+        if index.is_file() and _read_index(index).get("config") == wanted:
             return
-        if root.is_dir() and any(root.iterdir()):
+        # What an interrupted run left is spoken again, to the same bytes.
+        ours = {f"{accent}+{variant}" for accent in _ACCENTS for variant in _VARIANTS}
+        if index.is_file() or (root.exists() and not {p.name for p in root.iterdir()} <= ours):
             raise ManifestError(
-                f"{root} holds something else than this synthetic corpus; choose an empty folder"
+                f"{root} holds something else than the synthetic corpus of these settings; "
+                f"choose an empty folder, or remove it"
             )
         root.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(2) as pool:
@@ -85,6 +94,7 @@ class Synthetic(Corpus):
                     total=len(voices),
                     desc="synthesising speech",
                     unit="voice",
+                    disable=not progress,
                 )
             )
         utterances = [u for voice in spoken for u in voice]
@@ -92,11 +102,11 @@ class Synthetic(Corpus):
         atomic_write(index, text + "\n")
 
     def utterances(self, root: Path) -> Iterator[Utterance]:
-        """Yield what `obtain` made, with a tier `phones` (IPA)."""
+        """Yield what `obtain` made, with a tier `phones` (IPA without stress; `_` is silence)."""
         index = root / _INDEX
         if not index.is_file():
             raise ManifestError(f"no {_INDEX} in {root}: not a synthetic corpus")
-        for u in json.loads(index.read_text("utf-8"))["utterances"]:
+        for u in _read_index(index)["utterances"]:
             phones = tuple((s, e, p) for s, e, p in u["phones"])
             yield Utterance(
                 id=u["id"],
@@ -116,7 +126,8 @@ class Synthetic(Corpus):
                 n = _fake.write(root / path, 1.2, 10 * v + i)
                 entry = {"id": f"voice{v}-{i:03d}", "path": path, "speaker": f"voice{v}"}
                 entries.append({**entry, "text": "made up", "phones": [[0, n, "a"]]})
-        about = {"config": self.config.model_dump(mode="json"), "utterances": entries}
+        wanted = self.config.model_dump(mode="json", exclude={"name"})
+        about = {"config": wanted, "utterances": entries}
         atomic_write(root / _INDEX, json.dumps(about) + "\n")
 
     def _speak(self, root: Path, voice: int) -> list[dict[str, Any]]:
@@ -156,6 +167,14 @@ class Synthetic(Corpus):
         return entries
 
 
+def _read_index(path: Path) -> dict[str, Any]:
+    try:
+        index: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return {"config": index["config"], "utterances": list(index["utterances"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ManifestError(f"{path} is damaged ({error}); remove its folder") from None
+
+
 def _run_espeak(folder: Path, job: dict[str, Any]) -> list[str]:
     """Run the job with `folder` as working directory; return what the program printed."""
     try:
@@ -178,16 +197,29 @@ def _run_espeak(folder: Path, job: dict[str, Any]) -> list[str]:
         env={"LC_ALL": "C.UTF-8"},
     )
     if done.returncode != 0:
-        raise ConfigError(f"espeak-ng failed: {done.stderr.strip().splitlines()[-1:]}")
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ConfigError(f"espeak-ng failed for the voice {job['voice']}: {last}")
     return done.stdout.splitlines()
 
 
 def _phones(spoken: dict[str, Any], sample_rate: int) -> list[tuple[int, int, str]]:
-    """Return [start, end, phone] in samples; an event marks a phone's start, none its end."""
+    """Return [start, end, phone] in samples, from the first to the last; `_` is silence.
+
+    An event marks a phone's start, none its end. Rows of no length, and neighbours of one name,
+    are joined.
+    """
     scale = sample_rate / spoken["rate"]
-    marks = [(round(s * scale), name) for s, name in spoken["events"]]
-    end = round(spoken["samples"] * scale)
-    starts = [s for s, _ in marks]
-    ends = [*starts[1:], end]
-    rows = zip(starts, ends, (n for _, n in marks), strict=True)
-    return [(s, e, n or "_") for s, e, n in rows if e > s]
+    marks = [(0, "_"), *((round(s * scale), _plain(name)) for s, name in spoken["events"])]
+    end = audio.resampled_length(spoken["samples"], spoken["rate"], sample_rate)
+    rows: list[tuple[int, int, str]] = []
+    for (start, name), (stop, _) in pairwise([*marks, (end, "")]):
+        if rows and rows[-1][2] == name:
+            rows[-1] = (rows[-1][0], max(stop, rows[-1][1]), name)
+        elif stop > start:
+            rows.append((start, stop, name))
+    return rows
+
+
+def _plain(name: str) -> str:
+    """Return a phone without its stress marks, which belong to the syllable."""
+    return name.strip("\u02c8\u02cc") or "_"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from audiovq.config import ComponentConfig
 from audiovq.data.corpora import _fake
-from audiovq.data.corpora._base import Corpus, Utterance
+from audiovq.data.corpora._base import Corpus, Utterance, all_files, read_text
 from audiovq.data.manifest import Split
 from audiovq.errors import ManifestError
 
@@ -26,14 +26,15 @@ class Timit(Corpus):
 
     def utterances(self, root: Path) -> Iterator[Utterance]:
         """Yield every utterance that has a phone file, with tiers `phones` and `words`."""
-        labels = sorted(p for p in root.rglob("*") if p.suffix.lower() == ".phn")
-        if not labels:
+        by_name: dict[Path, dict[str, Path]] = {}
+        for path in all_files(root):
+            by_name.setdefault(path.with_suffix(""), {})[path.suffix.lower()] = path
+        labelled = [(beside[".phn"], beside) for beside in by_name.values() if ".phn" in beside]
+        if not labelled:
             raise ManifestError(f"no .phn file below {root}; is it TIMIT's folder?")
-        for phones in labels:
-            beside = {p.suffix.lower(): p for p in phones.parent.glob(f"{phones.stem}.*")}
-            audio = beside.get(".flac") or beside.get(".wav")
-            if audio is None:
-                continue
+        for phones, beside in labelled:
+            # Labels without audio are told as a missing file, not left out.
+            audio = beside.get(".flac") or beside.get(".wav") or phones.with_suffix(".wav")
             speaker = phones.parent.name.lower()
             tiers = {"phones": _times(phones)}
             if ".wrd" in beside:
@@ -67,13 +68,21 @@ def _official_split(path: Path) -> Split | None:
 
 
 def _times(path: Path) -> tuple[tuple[int, int, str], ...]:
+    """Read lines of `start end label`; rows of no length are left out."""
     rows = []
-    for line in path.read_text("utf-8").splitlines():
-        start, end, label = line.split(maxsplit=2)
-        if int(end) > int(start):
-            rows.append((int(start), int(end), label.strip()))
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        parts = line.split(maxsplit=2)
+        if len(parts) < 3 or not (parts[0].isdecimal() and parts[1].isdecimal()):
+            raise ManifestError(
+                f"{path}, line {number}: {line!r} is not `start end label` in samples"
+            )
+        if int(parts[1]) > int(parts[0]):
+            rows.append((int(parts[0]), int(parts[1]), parts[2].strip()))
     return tuple(rows)
 
 
 def _text(path: Path) -> str:
-    return path.read_text("utf-8").strip().split(maxsplit=2)[-1]
+    """Return the sentence of a file that holds `0 46797 She had your dark suit ...`."""
+    return "".join(read_text(path).strip().split(maxsplit=2)[2:])
