@@ -15,11 +15,11 @@ Axis letters everywhere: B batch, C channels, L samples, T frames, D code dimens
 K codebooks, N codebook size.
 """
 
-from audiovq import audio
+from audiovq import audio, units
 from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.errors import AudioVQError
 from audiovq.release import load
 
 __version__ = "0.1.0"
 
-__all__ = ["AudioVQError", "Autoencoder", "AutoencoderConfig", "__version__", "audio", "load"]
+__all__ = ["AudioVQError", "Autoencoder", "AutoencoderConfig", "__version__", "audio", "load", "units"]
