@@ -10,7 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from jaxtyping import Float
 from pydantic import Field
+from torch import Tensor
 from tqdm import tqdm
 
 from audiovq import audio
@@ -45,13 +47,15 @@ _VARIANTS = (
     "aunty",
     "m8",
 )
+MAX_SPEAKERS = len(_ACCENTS) * len(_VARIANTS)
 _INDEX = "synthetic.json"
+_SILENT = 0.01  # root mean square; pauses lie below 0.001, glides above 0.05
 
 
 class Config(ComponentConfig):
     """Settings of the synthetic corpus."""
 
-    speakers: int = Field(20, ge=1, le=len(_ACCENTS) * len(_VARIANTS), description="voices")
+    speakers: int = Field(20, ge=1, le=MAX_SPEAKERS, description="voices")
     utterances: int = Field(15, ge=1, le=10_000, description="sentences per voice")
     seed: int = Field(0, ge=0, description="decides the sentences, tempo and pitch")
     sample_rate: int = Field(16000, ge=8000, le=48000, description="of the files (Hz)")
@@ -79,7 +83,7 @@ class Synthetic(Corpus):
         if index.is_file() and _read_index(index).get("config") == wanted:
             return
         # What an interrupted run left is spoken again, to the same bytes.
-        ours = {f"{accent}+{variant}" for accent in _ACCENTS for variant in _VARIANTS}
+        ours = {voice_name(v) for v in range(MAX_SPEAKERS)}
         if index.is_file() or (root.exists() and not {p.name for p in root.iterdir()} <= ours):
             raise ManifestError(
                 f"{root} holds something else than the synthetic corpus of these settings; "
@@ -133,9 +137,7 @@ class Synthetic(Corpus):
     def _speak(self, root: Path, voice: int) -> list[dict[str, Any]]:
         """Speak one voice's sentences in a process of its own; return their entries."""
         c = self.config
-        accent = _ACCENTS[voice % len(_ACCENTS)]
-        variant = _VARIANTS[(voice + voice // len(_ACCENTS)) % len(_VARIANTS)]
-        name = f"{accent}+{variant}"
+        name = voice_name(voice)
         texts = _sentences.sentences(c.utterances, seed=c.seed * 1000 + voice)
         folder = root / name
         folder.mkdir(exist_ok=True)
@@ -161,10 +163,16 @@ class Synthetic(Corpus):
                         "path": path.relative_to(root).as_posix(),
                         "speaker": name,
                         "text": text,
-                        "phones": _phones(json.loads(line), c.sample_rate),
+                        "phones": _phones(json.loads(line), x, c.sample_rate),
                     }
                 )
         return entries
+
+
+def voice_name(voice: int) -> str:
+    """Return espeak-ng's name of a voice by its number, which is its speaker's name, too."""
+    accent = _ACCENTS[voice % len(_ACCENTS)]
+    return f"{accent}+{_VARIANTS[(voice + voice // len(_ACCENTS)) % len(_VARIANTS)]}"
 
 
 def _read_index(path: Path) -> dict[str, Any]:
@@ -202,20 +210,24 @@ def _run_espeak(folder: Path, job: dict[str, Any]) -> list[str]:
     return done.stdout.splitlines()
 
 
-def _phones(spoken: dict[str, Any], sample_rate: int) -> list[tuple[int, int, str]]:
+def _phones(
+    spoken: dict[str, Any], x: Float[Tensor, "1 1 L"], sample_rate: int
+) -> list[tuple[int, int, str]]:
     """Return [start, end, phone] in samples, from the first to the last; `_` is silence.
 
     An event marks a phone's start, none its end. Rows of no length, and neighbours of one name,
-    are joined.
+    are joined; so is a nameless sound with the phone before it, whose glide into a vowel it is.
     """
     scale = sample_rate / spoken["rate"]
     marks = [(0, "_"), *((round(s * scale), _plain(name)) for s, name in spoken["events"])]
-    end = audio.resampled_length(spoken["samples"], spoken["rate"], sample_rate)
     rows: list[tuple[int, int, str]] = []
-    for (start, name), (stop, _) in pairwise([*marks, (end, "")]):
-        if rows and rows[-1][2] == name:
-            rows[-1] = (rows[-1][0], max(stop, rows[-1][1]), name)
-        elif stop > start:
+    for (start, name), (stop, _) in pairwise([*marks, (x.shape[-1], "")]):
+        if stop <= start:
+            continue
+        heard = x[..., start:stop].square().mean().sqrt() > _SILENT
+        if rows and (rows[-1][2] == name or (name == "_" and bool(heard))):
+            rows[-1] = (rows[-1][0], stop, rows[-1][2])
+        else:
             rows.append((start, stop, name))
     return rows
 

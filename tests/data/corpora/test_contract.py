@@ -1,0 +1,66 @@
+"""What every corpus in the folder promises; a new file is tested by being there."""
+
+import pytest
+
+from audiovq import audio, registry
+from audiovq.config import parse
+from audiovq.data import manifest as manifests
+from audiovq.data.prepare import make_corpus, prepare
+from audiovq.errors import ManifestError
+
+NAMES = registry.names("corpora")
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def root(name, tmp_path):
+    make_corpus(name).fake(tmp_path / "fake")
+    return tmp_path / "fake"
+
+
+def test_the_fake_is_small_speech_of_several_speakers(name, root):
+    found = list(make_corpus(name).utterances(root))
+    assert len({u.speaker for u in found}) >= 3
+    assert len({u.id for u in found}) == len({u.path for u in found}) == len(found)
+    for u in found:
+        verdict = audio.check(root / u.path)
+        assert verdict.status == "ok"
+        assert 0.2 < verdict.info.duration < 10
+
+
+def test_order_and_content_are_the_same_every_time(name, root, tmp_path):
+    assert list(make_corpus(name).utterances(root)) == list(make_corpus(name).utterances(root))
+    make_corpus(name).fake(tmp_path / "again")
+    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        assert (tmp_path / "again" / path.relative_to(root)).read_bytes() == path.read_bytes()
+
+
+def test_it_prepares_to_a_manifest_that_loads(name, root, tmp_path):
+    report = prepare(name, root, tmp_path / "m.jsonl", max_rejected=0.0, progress=False)
+    found = manifests.read(tmp_path / "m.jsonl", check_files=True)
+    assert sum(report.utterances.values()) == len(found.records)
+    assert all(report.utterances.values())
+    for record in found.records:
+        assert record.split in manifests.SPLITS
+        assert found.load(record, 8000).shape == (1, 1, record.samples_at(8000))
+        for rows in (record.alignment or {}).values():
+            assert all(a < b for a, b, _ in rows)
+
+
+def test_another_folder_is_refused_in_one_line(name, tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing to hear")
+    with pytest.raises(ManifestError) as caught:
+        list(make_corpus(name).utterances(tmp_path))
+    assert str(tmp_path) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_every_setting_is_described(name):
+    component = registry.get("corpora", name)
+    assert parse(component.config, {"name": name}).name == name
+    for field, info in component.config.model_fields.items():
+        assert field == "name" or info.description
