@@ -96,7 +96,7 @@ def by_command(given, records, exact: bool) -> int:
             options = ["-o", str(out), "--threads", threads, flag]
             subprocess.run([*command, *options], check=True, capture_output=True)
             lines = (out / "shard-00000.jsonl").read_text().splitlines()
-            found.append(torch.tensor(sum((json.loads(n)["codes"][0] for n in lines), [])))
+            found.append(torch.tensor([c for n in lines for c in json.loads(n)["codes"][0]]))
         return int((found[0] != found[1]).sum())
 
 

@@ -242,3 +242,42 @@ def test_importing_pulls_in_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+PLUGIN = '''
+"""Halves every value: a bottleneck in one file."""
+from audiovq.bottlenecks._base import Bottleneck, BottleneckOutput, Context
+from audiovq.config import ComponentConfig
+
+
+class Config(ComponentConfig):
+    dim: int = 8
+
+
+class Halving(Bottleneck):
+    def __init__(self, config):
+        super().__init__()
+        self.in_channels = self.out_channels = config.dim
+
+    def forward(self, z, context=Context()):
+        return BottleneckOutput(z=z / 2, loss=z.new_zeros(z.shape[0], z.shape[2]))
+'''
+
+
+def test_a_bottleneck_in_one_file_trains_by_its_dotted_name(
+    run, mistake, place, tmp_path, monkeypatch
+):
+    (tmp_path / "someones_package").mkdir()
+    (tmp_path / "someones_package" / "__init__.py").touch()
+    (tmp_path / "someones_package" / "halving.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "someones_package.halving"
+    code, _, err = run(
+        "train", "smoke", f"model.bottleneck.name={name}", "model.bottleneck.dim=5",
+        f"data.manifest={place / 'speech.jsonl'}", f"run.dir={tmp_path / 'run'}",
+        "train.max_steps=2", "log.progress=false", "log.snapshots=0", "train.device=cpu",
+    )  # fmt: skip
+    assert code == 0, err
+    evaluate = ("evaluate", tmp_path / "run", place / "speech.jsonl", "--max-utterances", 1)
+    assert "if you trust it" in mistake(*evaluate)
+    assert run(*evaluate, "--plugin", name)[0] == 0

@@ -1,0 +1,62 @@
+"""Every command and every line of Python in the README runs, on small data and a small model."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from audiovq import share
+from audiovq.__main__ import main
+from audiovq.data.corpora.folder import Config, Folder
+from tests.test_recipes import TINY
+
+README = Path(__file__).parents[1] / "README.md"
+TEXT = README.read_text("utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def run(monkeypatch, command):
+    words = shlex.split(command)
+    if words[1] == "train":  # the same command, on a model that trains in a second
+        words[2] = "autoencoder/smoke"
+        words += [t for t in TINY if "dir" not in t] + ["train.max_steps=2"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as stop:  # typer always leaves so
+        main()
+    assert not stop.value.code, command
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("readme")
+    Folder(Config()).fake(folder / "my_speech")
+    return folder
+
+
+def test_the_five_commands_and_the_python_lines(place, monkeypatch):
+    monkeypatch.chdir(place)
+    five = next(b for b in blocks("bash") if "audiovq prepare folder" in b).strip().splitlines()
+    assert len(five) == 5
+    for command in five:
+        run(monkeypatch, command)
+    python = blocks("python")
+    assert len(python) == 1
+    code = python[0].replace('"speech.wav"', '"my_speech/speaker0/0.wav"')
+    names: dict = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["x_hat"].shape == names["x"].shape
+    assert names["unit"].num_samples > 0
+
+
+def test_names_in_the_readme_exist():
+    for name in re.findall(r"autoencoder/(\w+)", TEXT):
+        assert f"autoencoder/{name}" in share.configs()
+    for target in re.findall(r"^make (\w+)", "\n".join(blocks("bash")), re.MULTILINE):
+        assert f"\n{target}:" in (README.parent / "Makefile").read_text()
+    for path in re.findall(r"`((?:audiovq|tests)/[\w/.]+\.py)`", TEXT):
+        assert (README.parent / path).is_file()
