@@ -30,8 +30,8 @@ class PrepareReport:
 
     Attributes:
         utterances, hours, speakers: per split.
-        statuses: files that are ok, repaired and rejected; and how many of the ones kept are
-            duplicates, the same audio under another id.
+        statuses: files that are ok, repaired and rejected.
+        duplicates: files among them, kept, whose audio has another id, too.
         problems: id, path, status and reason of every file that is not ok, or is a duplicate.
         note: about the splits; "" when they are disjoint by speaker.
     """
@@ -41,6 +41,7 @@ class PrepareReport:
     hours: dict[str, float]
     speakers: dict[str, int]
     statuses: dict[str, int]
+    duplicates: int
     problems: list[dict[str, str]]
     note: str
 
@@ -110,9 +111,7 @@ class _Found:
 
     records: list[Record] = field(default_factory=list)
     problems: list[dict[str, str]] = field(default_factory=list)
-    statuses: Counter[str] = field(
-        default_factory=lambda: Counter(ok=0, repaired=0, rejected=0, duplicate=0)
-    )
+    statuses: Counter[str] = field(default_factory=lambda: Counter(ok=0, repaired=0, rejected=0))
     first_with: dict[str, str] = field(default_factory=dict)  # digest of the audio -> id
 
     def add(self, utterance: Utterance, verdict: audio.Verdict) -> None:
@@ -128,7 +127,6 @@ class _Found:
         if status != "rejected":
             first = self.first_with.setdefault(verdict.digest, utterance.id)
             if first != utterance.id:
-                self.statuses["duplicate"] += 1
                 self._note(utterance, "duplicate", f"the same audio as {first}; kept")
 
     def _note(self, utterance: Utterance, status: str, reason: str) -> None:
@@ -174,7 +172,9 @@ def _write_listing(path: Path, problems: Sequence[dict[str, str]]) -> None:
 
 def _refuse_many(rejected: int, files: int, most: float, listing: Path) -> None:
     if rejected == files:
-        raise ManifestError(f"all {files} files are rejected, as {listing} tells one by one")
+        raise ManifestError(
+            f"{rejected} of {files} files are rejected, all there are (listed in {listing})"
+        )
     if rejected > most * files:
         share = math.ceil(rejected / files * 100) / 100
         raise ManifestError(
@@ -202,6 +202,7 @@ def _report(out: Path, records: Sequence[Record], found: _Found, note: str) -> P
         hours={s: sum(r.duration for r in rs) / 3600 for s, rs in by_split.items()},
         speakers={s: len({r.speaker for r in rs if r.speaker}) for s, rs in by_split.items()},
         statuses=dict(found.statuses),
+        duplicates=sum(p["status"] == "duplicate" for p in found.problems),
         problems=found.problems,
         note=note,
     )
