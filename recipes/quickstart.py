@@ -49,8 +49,11 @@ def main(data: str, out: Path) -> None:
     """Run the whole pipeline into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "speech.jsonl"
-    say("1/5  speech: " + (data or "synthetic, 20 voices (espeak-ng)"))
-    found = prepare(*(("folder", data) if data else ("synthetic", out / "speech")), path)
+    say("1/5  speech: " + (data or "synthetic, 40 voices (espeak-ng)"))
+    if data:
+        found = prepare("folder", data, path)
+    else:
+        found = prepare("synthetic", out / "speech", path, ["speakers=40", "utterances=8"])
     manifest = manifests.read(path)
 
     for name, changes in MODELS.items():

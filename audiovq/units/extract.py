@@ -5,9 +5,8 @@ step, and its checksum noted; a shard that is there and whole is never decoded a
 at the end are the same however often the work was interrupted and with however many threads.
 """
 
-import json
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +19,8 @@ import audiovq
 from audiovq.autoencoder import Autoencoder
 from audiovq.data.manifest import Manifest, Record
 from audiovq.errors import AudioError, CheckpointError, ConfigError, ManifestError
-from audiovq.files import atomic_write, remove_stale, sha256
+from audiovq.files import STALE_MARK, atomic_write, remove_stale, sha256
+from audiovq.units.alone import alone
 from audiovq.units.format import (
     Metadata,
     Shard,
@@ -30,8 +30,8 @@ from audiovq.units.format import (
     read_metadata,
     write_metadata,
 )
+from audiovq.units.rejected import Rejected
 
-REJECTED = "rejected.jsonl"
 _STREAM_SECONDS = 60.0  # longer recordings are encoded in blocks, never held whole
 
 
@@ -63,7 +63,8 @@ def extract(
 
     Raises:
         ConfigError: the model is continuous.
-        CheckpointError: the folder holds units of another model, corpus or setting.
+        CheckpointError: the folder holds something else, units of another model, corpus or
+            setting, or another process is at work in it.
         ManifestError: nothing to do, or too many recordings unusable.
     """
     if not model.is_discrete:
@@ -74,29 +75,40 @@ def extract(
     if not records:
         raise ManifestError(f"{manifest.path} has no records in {splits}")
     out = Path(out)
-    metadata = _open(model, manifest, out, splits, exact=exact, per_shard=records_per_shard)
-    done = {s.file: s for s in metadata.shards if _whole(out, s)}
-    if metadata.complete and len(done) == len(metadata.shards):
-        return load(out)
-    plan = [records[i : i + records_per_shard] for i in range(0, len(records), records_per_shard)]
-    rejected = _read_rejected(out)
-    bar = tqdm(total=len(records), desc="extracting", unit="utterance", disable=not progress)
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for number, part in enumerate(plan):
-            name = f"shard-{number:05d}.jsonl"
-            if name not in done:
-                lines, bad = _encode_part(model, manifest, part, pool, exact=exact)
-                rejected.update(bad)
-                _write_rejected(out, rejected)
-                _limit(out, rejected, len(records), max_rejected)
+    wanted = _describe(model, manifest, splits, exact=exact, per_shard=records_per_shard)
+    _make(out)
+    with alone(out):
+        remove_stale(out)
+        metadata = _take_up(out, wanted)
+        done = {s.file: s for s in metadata.shards if _whole(out, s)}
+        if metadata.complete and len(done) == len(metadata.shards):
+            return load(out)
+        plan = _plan(records, records_per_shard)
+        settled = {r.id for name in done for r in plan[name]}
+        rejected = Rejected(out, records, settled)
+        with (
+            tqdm(
+                total=len(records),
+                initial=len(settled),
+                desc="extracting",
+                unit="utterance",
+                disable=not progress,
+            ) as bar,
+            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ):
+            encode = partial(encode_record, model, manifest, exact=exact)
+            for name, part in plan.items():
+                if name in done:
+                    continue
+                lines, bad = _encode_part(encode, part, pool, bar.update)
+                rejected.add(bad)
+                rejected.limit(max_rejected)
                 atomic_write(out / name, "".join(f"{line}\n" for line in lines))
                 done[name] = Shard(file=name, records=len(lines), sha256=sha256(out / name))
                 metadata = metadata.model_copy(update={"shards": _sorted(done)})
                 write_metadata(out, metadata)
-            bar.update(len(part))
-    bar.close()
-    _limit(out, rejected, len(records), max_rejected)
-    write_metadata(out, metadata.model_copy(update={"shards": _sorted(done), "complete": True}))
+        rejected.limit(max_rejected)
+        write_metadata(out, metadata.model_copy(update={"shards": _sorted(done), "complete": True}))
     return load(out)
 
 
