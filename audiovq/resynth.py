@@ -1,17 +1,14 @@
 """Files through a model and back, one by one, in bounded memory."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import soundfile
 
 from audiovq import audio
 from audiovq.autoencoder import Autoencoder
 from audiovq.data.corpora._base import audio_files
 from audiovq.errors import AudioError, ConfigError
-from audiovq.files import atomic_open
 
 
 @dataclass(frozen=True)
@@ -41,31 +38,21 @@ def plan(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
         else:
             audio.probe(given)
             pairs.append((given, out / f"{given.stem}.wav"))
-    targets = [t for _, t in pairs]
+    taken: dict[Path, Path] = {}
     for source, target in pairs:
-        if targets.count(target) > 1:
-            raise ConfigError(f"several inputs would become {target}, {source} among them")
+        if target in taken:
+            raise ConfigError(f"several inputs would become {target}: {taken[target]} and {source}")
+        taken[target] = source
     return pairs
 
 
 def resynthesise(model: Autoencoder, source: Path, target: Path) -> Resynthesis:
     """Reconstruct one file to a 16-bit wav at the model's rate; appears whole or not at all."""
-    start, samples = time.perf_counter(), 0
+    start = time.perf_counter()
     target.parent.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
-
-    def blocks() -> Iterator[object]:
-        for block in audio.blocks(source, model.sample_rate):
-            yield block.to(device)
-
-    with (
-        atomic_open(target) as file,
-        soundfile.SoundFile(
-            file, "w", model.sample_rate, 1, subtype="PCM_16", format="WAV"
-        ) as sink,
-    ):
-        for x_hat in model.reconstruct_blocks(blocks()):  # type: ignore[arg-type]
-            sink.write(x_hat[0, 0].clamp(-1, 1).cpu().numpy())
-            samples += x_hat.shape[-1]
+    heard = (block.to(device) for block in audio.blocks(source, model.sample_rate))
+    given = (x_hat.cpu() for x_hat in model.reconstruct_blocks(heard))
+    samples = audio.save_blocks(target, given, model.sample_rate, "PCM_16")
     seconds = samples / model.sample_rate
     return Resynthesis(source, target, seconds, seconds / (time.perf_counter() - start))

@@ -6,12 +6,13 @@ at the end are the same however often the work was interrupted and with however 
 """
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
@@ -33,6 +34,9 @@ from audiovq.units.format import (
 from audiovq.units.rejected import Rejected
 
 _STREAM_SECONDS = 60.0  # longer recordings are encoded in blocks, never held whole
+
+Plan = Mapping[str, Sequence[Record]]  # file name of each shard -> its records
+Encode = Callable[[Record], tuple[Int[Tensor, "K T"], int]]
 
 
 def extract(
@@ -57,14 +61,14 @@ def extract(
         exact: codes that do not depend on batching, chunking or threads.
         threads: utterances encoded side by side, each with one thread of arithmetic.
         max_rejected: share of recordings that may turn out unusable, in [0, 1]; they are listed
-            in `rejected.jsonl`.
+            in `rejected.jsonl`, and tried again when the work is taken up unfinished.
         records_per_shard: records of the manifest per file.
         progress: show a bar on stderr.
 
     Raises:
         ConfigError: the model is continuous.
-        CheckpointError: the folder holds something else, units of another model, corpus or
-            setting, or another process is at work in it.
+        CheckpointError: the folder cannot be made, holds something else or units of another
+            model, corpus or setting, or another process is at work in it.
         ManifestError: nothing to do, or too many recordings unusable.
     """
     if not model.is_discrete:
@@ -74,72 +78,99 @@ def extract(
     records = [r for r in manifest.records if splits is None or r.split in splits]
     if not records:
         raise ManifestError(f"{manifest.path} has no records in {splits}")
-    out = Path(out)
     wanted = _describe(model, manifest, splits, exact=exact, per_shard=records_per_shard)
+    starts = range(0, len(records), records_per_shard)
+    plan = {
+        f"shard-{number:05d}.jsonl": records[start : start + records_per_shard]
+        for number, start in enumerate(starts)
+    }
+    out = Path(out)
     _make(out)
     with alone(out):
-        remove_stale(out)
+        remove_stale(out)  # also those of a run killed before it had written anything else
         metadata = _take_up(out, wanted)
         done = {s.file: s for s in metadata.shards if _whole(out, s)}
-        if metadata.complete and len(done) == len(metadata.shards):
-            return load(out)
-        plan = _plan(records, records_per_shard)
-        settled = {r.id for name in done for r in plan[name]}
-        rejected = Rejected(out, records, settled)
-        with (
-            tqdm(
-                total=len(records),
-                initial=len(settled),
-                desc="extracting",
-                unit="utterance",
-                disable=not progress,
-            ) as bar,
-            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-        ):
-            encode = partial(encode_record, model, manifest, exact=exact)
-            for name, part in plan.items():
-                if name in done:
-                    continue
-                lines, bad = _encode_part(encode, part, pool, bar.update)
-                rejected.add(bad)
-                rejected.limit(max_rejected)
-                atomic_write(out / name, "".join(f"{line}\n" for line in lines))
-                done[name] = Shard(file=name, records=len(lines), sha256=sha256(out / name))
-                metadata = metadata.model_copy(update={"shards": _sorted(done)})
-                write_metadata(out, metadata)
-        rejected.limit(max_rejected)
-        write_metadata(out, metadata.model_copy(update={"shards": _sorted(done), "complete": True}))
+        if not (metadata.complete and done.keys() == plan.keys()):
+            _work(
+                partial(encode_record, model, manifest, exact=exact),
+                out,
+                metadata,
+                plan,
+                done,
+                max_rejected=max_rejected,
+                threads=threads,
+                progress=progress,
+            )
     return load(out)
 
 
 def encode_record(
     model: Autoencoder, manifest: Manifest, record: Record, *, exact: bool
 ) -> tuple[Int[Tensor, "K T"], int]:
-    """Return a recording's codes and its length at the model's rate; long ones are streamed.
+    """Return a recording's codes and its length at the model's rate.
 
-    Exact codes are the same by either path.
+    Long recordings are streamed, which is always exact: the same codes as from the whole.
     """
     length = record.samples_at(model.sample_rate)
-    if exact and length > _STREAM_SECONDS * model.sample_rate:
-        blocks = manifest.blocks(record, model.sample_rate)
-        return torch.cat(list(model.encode_blocks(blocks)), dim=-1)[0], length
-    x = manifest.load(record, model.sample_rate)
-    return model.encode(x.to(next(model.parameters()).device), exact=exact)[0].cpu(), length
+    device = next(model.parameters()).device
+
+    def there(x: Float[Tensor, "1 1 _"]) -> Float[Tensor, "1 1 _"]:
+        return x.to(device)
+
+    if length > _STREAM_SECONDS * model.sample_rate:
+        blocks = map(there, manifest.blocks(record, model.sample_rate))
+        return torch.cat([c.cpu() for c in model.encode_blocks(blocks)], dim=-1)[0], length
+    x = there(manifest.load(record, model.sample_rate))
+    return model.encode(x, exact=exact)[0].cpu(), length
+
+
+def _work(
+    encode: Encode,
+    out: Path,
+    metadata: Metadata,
+    plan: Plan,
+    done: dict[str, Shard],
+    *,
+    max_rejected: float,
+    threads: int,
+    progress: bool,
+) -> None:
+    """Make every shard that is not done, noting each in `units.json` as soon as it is there."""
+    records = [r for part in plan.values() for r in part]
+    settled = {r.id for name in done for r in plan[name]}
+    rejected = Rejected(out, records, settled)
+    bar: tqdm[None] = tqdm(
+        total=len(records),
+        initial=len(settled),
+        desc="extracting",
+        unit="utterance",
+        disable=not progress,
+    )
+    # every worker thread computes with one thread of its own, so that codes do not depend on it
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    with bar, pool:
+        for name in [n for n in plan if n not in done]:
+            lines, bad = _encode_part(encode, plan[name], pool, bar)
+            rejected.add(bad)
+            rejected.limit(max_rejected)
+            atomic_write(out / name, "".join(f"{line}\n" for line in lines))
+            done[name] = Shard(file=name, records=len(lines), sha256=sha256(out / name))
+            # finished shards that were damaged are made again: complete only once all are there
+            update = {"shards": _sorted(done), "complete": False}
+            write_metadata(out, metadata.model_copy(update=update))
+    rejected.limit(max_rejected)
+    update = {"shards": _sorted(done), "complete": True}
+    write_metadata(out, metadata.model_copy(update=update))
 
 
 def _encode_part(
-    model: Autoencoder,
-    manifest: Manifest,
-    part: Sequence[Record],
-    pool: ThreadPoolExecutor,
-    *,
-    exact: bool,
+    encode: Encode, part: Sequence[Record], pool: ThreadPoolExecutor, bar: "tqdm[None]"
 ) -> tuple[list[str], dict[str, str]]:
     """Return a shard's lines, and the reason for every recording that could not be used."""
 
     def one(record: Record) -> str | AudioError:
         try:
-            codes, length = encode_record(model, manifest, record, exact=exact)
+            codes, length = encode(record)
         except AudioError as error:
             return error
         return UnitRecord(
@@ -158,20 +189,20 @@ def _encode_part(
             bad[record.id] = str(result)
         else:
             lines.append(result)
+        bar.update()
     return lines, bad
 
 
-def _open(
+def _describe(
     model: Autoencoder,
     manifest: Manifest,
-    out: Path,
     splits: Sequence[str] | None,
     *,
     exact: bool,
     per_shard: int,
 ) -> Metadata:
-    """Return the metadata of this extraction: what is there, if it is of the same one."""
-    wanted = Metadata(
+    """Return the metadata that this extraction starts with."""
+    return Metadata(
         model_hash=model.fingerprint(),
         sample_rate=model.sample_rate,
         hop_length=model.hop_length,
@@ -187,24 +218,34 @@ def _open(
             "python": platform.python_version(),
         },
     )
-    if out.is_dir():
-        remove_stale(out)  # also those of a run killed before it had written anything else
-    found = read_metadata(out)
-    if found is not None:
-        free = {"software", "complete", "shards"}
-        old, new = found.model_dump(exclude=free), wanted.model_dump(exclude=free)
-        changed = [k for k in new if old[k] != new[k]]
-        if changed:
-            raise CheckpointError(
-                f"{out} holds units of another extraction ({', '.join(changed)} differ): choose "
-                f"another folder"
-            )
-        return found
-    if out.exists() and any(out.iterdir()):
+
+
+def _make(out: Path) -> None:
+    """Make the folder, unless it is there already and is, or may become, one of units."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        others = [p for p in out.iterdir() if STALE_MARK not in p.name]
+    except OSError as error:
+        raise CheckpointError(f"cannot write to the folder {out}: {error.strerror}") from None
+    if others and read_metadata(out) is None:
         raise CheckpointError(f"{out} is not empty and holds no units: choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    write_metadata(out, wanted)
-    return wanted
+
+
+def _take_up(out: Path, wanted: Metadata) -> Metadata:
+    """Return the metadata of what is in the folder, which must be of the same extraction."""
+    found = read_metadata(out)
+    if found is None:
+        write_metadata(out, wanted)
+        return wanted
+    free = {"software", "complete", "shards"}
+    old, new = found.model_dump(exclude=free), wanted.model_dump(exclude=free)
+    changed = [k for k in new if old[k] != new[k]]
+    if changed:
+        raise CheckpointError(
+            f"{out} holds units of another extraction ({', '.join(changed)} differ): choose "
+            f"another folder"
+        )
+    return found
 
 
 def _whole(out: Path, shard: Shard) -> bool:
@@ -213,27 +254,3 @@ def _whole(out: Path, shard: Shard) -> bool:
 
 def _sorted(done: dict[str, Shard]) -> tuple[Shard, ...]:
     return tuple(done[name] for name in sorted(done))
-
-
-def _limit(out: Path, rejected: dict[str, str], total: int, most: float) -> None:
-    if len(rejected) > most * total:
-        raise ManifestError(
-            f"{len(rejected)} of {total} recordings cannot be used (listed in {out / REJECTED}); "
-            f"mend them, or allow more with --max-rejected {len(rejected) / total:.2f}"
-        )
-
-
-def _read_rejected(out: Path) -> dict[str, str]:
-    path = out / REJECTED
-    lines: Iterator[dict[str, str]] = (
-        map(json.loads, path.read_text("utf-8").splitlines()) if path.is_file() else iter(())
-    )
-    return {entry["id"]: entry["reason"] for entry in lines}
-
-
-def _write_rejected(out: Path, rejected: dict[str, str]) -> None:
-    if rejected:
-        lines = (
-            json.dumps({"id": k, "reason": v}, ensure_ascii=False) for k, v in rejected.items()
-        )
-        atomic_write(out / REJECTED, "".join(f"{line}\n" for line in lines))

@@ -9,11 +9,11 @@ utterance:
 model's sample rate, so decoding gives back exactly that many.
 """  # noqa: E501
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from audiovq.config import Config
 from audiovq.errors import CheckpointError
-from audiovq.files import atomic_write, sha256
+from audiovq.files import atomic_write
 
 FORMAT, VERSION, NAME = "audiovq.units", 1, "units.json"
 
@@ -93,8 +93,25 @@ class UnitRecord:
         return json.dumps({k: v for k, v in values.items() if v is not None}, ensure_ascii=False)
 
 
+class _Line(Config):
+    """One line of a shard, as it must be."""
+
+    id: str = Field(min_length=1)
+    num_samples: int = Field(ge=1)
+    codes: list[list[int]]
+    speaker: str | None = None
+    split: str | None = None
+    text: str | None = None
+
+
 class Units:
-    """The codes of a corpus, read shard by shard; memory holds one shard.
+    """The codes of a corpus: iterate over them in the manifest's order, or name an utterance.
+
+        for unit in units: ...
+        units["19-198-0001"].codes
+
+    Iterating holds one shard in memory, naming the place of every utterance on disk (built, with
+    every shard checked, at the first use).
 
     Args:
         folder: what `audiovq extract` wrote.
@@ -103,6 +120,7 @@ class Units:
 
     def __init__(self, folder: Path, metadata: Metadata) -> None:
         self.folder, self.metadata = folder, metadata
+        self._index: dict[str, tuple[Path, int]] | None = None  # id -> file, byte where its line is
 
     def __len__(self) -> int:
         """Number of utterances."""
@@ -112,6 +130,37 @@ class Units:
         """Yield every utterance, in the manifest's order."""
         for shard in self.metadata.shards:
             yield from read_shard(self.folder, shard, self.metadata)
+
+    def __getitem__(self, utterance: str) -> UnitRecord:
+        """Return the utterance of that id."""
+        if utterance not in self._places():
+            raise KeyError(f"no utterance {utterance!r} in {self.folder}")
+        path, start = self._places()[utterance]
+        with path.open("rb") as file:
+            file.seek(start)
+            return _record(path, file.readline(), self.metadata)
+
+    def __contains__(self, utterance: object) -> bool:
+        """Whether there is an utterance of that id."""
+        return utterance in self._places()
+
+    def ids(self) -> list[str]:
+        """Return all ids, in the manifest's order."""
+        return list(self._places())
+
+    def _places(self) -> dict[str, tuple[Path, int]]:
+        if self._index is None:
+            places: dict[str, tuple[Path, int]] = {}
+            for shard in self.metadata.shards:
+                path, start = self.folder / shard.file, 0
+                for line in _lines(path, shard):
+                    name = _record(path, line, self.metadata).id
+                    if name in places:
+                        raise CheckpointError(f"{path}: the id {name!r} is there twice")
+                    places[name] = path, start
+                    start += len(line)
+            self._index = places
+        return self._index
 
     def select(self, split: str | None) -> Iterator[UnitRecord]:
         """Yield the utterances of one split; all for None."""
@@ -151,6 +200,7 @@ def read_metadata(folder: Path) -> Metadata | None:
             raise CheckpointError(
                 f"{path} has version {values.get('version')!r}; this audiovq reads {VERSION}"
             )
+        values.pop("frame_rate", None)  # there for other readers; it follows from the rest
         return Metadata.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -162,28 +212,40 @@ def read_metadata(folder: Path) -> Metadata | None:
 
 def write_metadata(folder: Path, metadata: Metadata) -> None:
     """Replace `units.json` in one step."""
-    atomic_write(folder / NAME, metadata.model_dump_json(indent=2) + "\n")
+    values = metadata.model_dump(mode="json") | {"frame_rate": metadata.frame_rate}
+    atomic_write(folder / NAME, json.dumps(values, indent=2) + "\n")
 
 
 def read_shard(folder: Path, shard: Shard, metadata: Metadata) -> list[UnitRecord]:
     """Return a shard's records, after checking its bytes and every code."""
     path = folder / shard.file
-    if not path.is_file() or sha256(path) != shard.sha256:
+    return [_record(path, line, metadata) for line in _lines(path, shard)]
+
+
+def _lines(path: Path, shard: Shard) -> list[bytes]:
+    """Return a shard's lines once its bytes are known to be those that were written."""
+    data = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(data).hexdigest() != shard.sha256:
         raise CheckpointError(f"{path} is not the file that was extracted (checksum differs)")
-    with path.open(encoding="utf-8") as file:
-        records = [_record(path, line, metadata) for line in file]
-    if len(records) != shard.records:
-        raise CheckpointError(f"{path} has {len(records)} records instead of {shard.records}")
-    return records
+    lines = data.splitlines(keepends=True)  # of bytes: at \n, \r\n and \r, which JSON escapes
+    if len(lines) != shard.records:
+        raise CheckpointError(f"{path} has {len(lines)} records instead of {shard.records}")
+    return lines
 
 
-def _record(path: Path, line: str, metadata: Metadata) -> UnitRecord:
-    values: dict[str, Any] = json.loads(line)
-    codes = torch.tensor(values.pop("codes"), dtype=torch.int64)
-    sizes = torch.tensor(metadata.codebook_sizes).view(-1, 1)
-    frames = -(-values["num_samples"] // metadata.hop_length)
-    if codes.shape != (len(sizes), frames) or bool(((codes < 0) | (codes >= sizes)).any()):
-        raise CheckpointError(
-            f"{path}: codes of {values['id']!r} do not fit its length or codebooks"
-        )
-    return UnitRecord(codes=codes, **values)
+def _record(path: Path, text: bytes, metadata: Metadata) -> UnitRecord:
+    try:
+        line = _Line.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CheckpointError(f"{path}: a line is not a record ({where}: {first['msg']})") from None
+    frames, sizes = -(-line.num_samples // metadata.hop_length), metadata.codebook_sizes
+    fits = len(line.codes) == len(sizes) and all(
+        len(row) == frames and min(row) >= 0 and max(row) < size
+        for row, size in zip(line.codes, sizes, strict=True)
+    )
+    if not fits:
+        raise CheckpointError(f"{path}: codes of {line.id!r} do not fit its length or codebooks")
+    about = line.model_dump(exclude={"codes"})
+    return UnitRecord(codes=torch.tensor(line.codes, dtype=torch.int64), **about)

@@ -55,7 +55,7 @@ def _read(path: Path) -> dict[str, str]:
     try:
         text = path.read_text("utf-8") if path.is_file() else ""
         # not splitlines(): an id may hold any character, U+2028 among them
-        return {e["id"]: e["reason"] for e in map(json.loads, text.split("\n")[:-1])}
+        return {e["id"]: e["reason"] for e in (json.loads(x) for x in text.split("\n") if x)}
     except (ValueError, TypeError, KeyError, RecursionError):
         raise CheckpointError(
             f"{path} is damaged: delete that folder, or choose another, and extract again"

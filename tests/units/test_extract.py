@@ -160,7 +160,7 @@ def test_someone_elses_folder_is_not_touched(corpus, tmp_path):
 
 def test_bad_recordings_are_listed_and_too_many_stop_the_work(corpus, tmp_path):
     (corpus.root / "4.wav").write_bytes(b"not audio")
-    with pytest.raises(ManifestError, match=r"1 of 9 recordings.*--max-rejected 0\.11"):
+    with pytest.raises(ManifestError, match=r"1 of 9 recordings.*--max-rejected 0\.12"):
         go(corpus, tmp_path / "u")
     entry = json.loads((tmp_path / "u" / "rejected.jsonl").read_text())
     assert entry["id"] == "n4"
