@@ -22,4 +22,12 @@ from audiovq.release import load
 
 __version__ = "0.1.0"
 
-__all__ = ["AudioVQError", "Autoencoder", "AutoencoderConfig", "__version__", "audio", "load", "units"]
+__all__ = [
+    "AudioVQError",
+    "Autoencoder",
+    "AutoencoderConfig",
+    "__version__",
+    "audio",
+    "load",
+    "units",
+]
