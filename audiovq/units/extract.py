@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -139,7 +140,7 @@ def _work(
     records = [r for part in plan.values() for r in part]
     settled = {r.id for name in done for r in plan[name]}
     rejected = Rejected(out, records, settled)
-    bar: tqdm[None] = tqdm(
+    bar: tqdm[Any] = tqdm(
         total=len(records),
         initial=len(settled),
         desc="extracting",
@@ -164,7 +165,7 @@ def _work(
 
 
 def _encode_part(
-    encode: Encode, part: Sequence[Record], pool: ThreadPoolExecutor, bar: "tqdm[None]"
+    encode: Encode, part: Sequence[Record], pool: ThreadPoolExecutor, bar: "tqdm[Any]"
 ) -> tuple[list[str], dict[str, str]]:
     """Return a shard's lines, and the reason for every recording that could not be used."""
 

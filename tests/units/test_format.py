@@ -92,3 +92,56 @@ def test_a_shard_name_cannot_leave_the_folder(tmp_path):
     (tmp_path / "units.json").write_text(text)
     with pytest.raises(CheckpointError, match="file"):
         units.load(tmp_path)
+
+
+def three(folder):
+    codes = torch.tensor([[0, 1], [3, 4]])
+    write(folder, [UnitRecord(id=i, codes=codes + n, num_samples=15) for n, i in enumerate("abc")])
+    return units.load(folder)
+
+
+def test_an_utterance_is_found_by_its_id(tmp_path):
+    found = three(tmp_path)
+    assert found.ids() == ["a", "b", "c"]
+    for unit in found:
+        assert torch.equal(found[unit.id].codes, unit.codes)
+    assert "b" in found
+    assert "z" not in found
+    with pytest.raises(KeyError, match="no utterance 'z'"):
+        found["z"]
+
+
+def test_units_json_states_the_frame_rate_for_other_readers(tmp_path):
+    three(tmp_path)
+    assert json.loads((tmp_path / "units.json").read_text())["frame_rate"] == 10.0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[]", "{}", "garbage", '{"id": "a"}',
+        '{"id": 1, "num_samples": 5, "codes": [[0], [0]]}',
+        '{"id": "a", "num_samples": "5", "codes": [[0], [0]]}',
+        '{"id": "a", "num_samples": true, "codes": [[0], [0]]}',
+        '{"id": "a", "num_samples": 0, "codes": [[], []]}',
+        '{"id": "a", "num_samples": 5, "codes": [[0.7], [0]]}',
+        '{"id": "a", "num_samples": 5, "codes": [[0], [0, 1]]}',
+        '{"id": "a", "num_samples": 5, "codes": [[0], [99999999999999999999]]}',
+        '{"id": "a", "num_samples": 5, "codes": [[0], [0]], "more": 1}',
+    ],
+)  # fmt: skip
+def test_a_line_that_is_no_record_is_refused(tmp_path, line):
+    path = tmp_path / "shard-00000.jsonl"
+    path.write_text(line + "\n")
+    shard = Shard(file=path.name, records=1, sha256=sha256(path))
+    write_metadata(tmp_path, metadata(shards=(shard,)))
+    for use in (list, lambda found: found["a"]):
+        with pytest.raises(CheckpointError, match=path.name):
+            use(units.load(tmp_path))
+
+
+def test_an_id_that_is_there_twice_is_refused(tmp_path):
+    codes = torch.tensor([[1], [3]])
+    write(tmp_path, [UnitRecord(id="a", codes=codes, num_samples=5)] * 2)
+    with pytest.raises(CheckpointError, match="'a' is there twice"):
+        units.load(tmp_path)["a"]
