@@ -1,25 +1,46 @@
 """The command line: `python -m audiovq`, or `audiovq`."""
 
 import sys
+from typing import cast
 
 
 def main() -> None:
     """Run the command line; a caller's mistake is one line on stderr and exit code 2."""
-    from audiovq.cli import app  # noqa: PLC0415  (errors must be known before anything heavy)
+    import typer  # noqa: PLC0415  (importing audiovq must not import it)
+
+    from audiovq.cli import app  # noqa: PLC0415
     from audiovq.errors import AudioVQError  # noqa: PLC0415
     from audiovq.train.signals import Interrupted  # noqa: PLC0415
 
+    # click's UsageError, which typer does not export under a name of its own
+    usage_error = cast(type[Exception], typer.BadParameter.__mro__[1])
     try:
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
+    except usage_error as error:
+        _fail(_usage(error))
     except AudioVQError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        _fail(str(error))
+    except OSError as error:  # a full disk, a folder one may not write to
+        what = f"{error.filename}: " if error.filename else ""
+        _fail(f"{what}{error.strerror or error}")
     except Interrupted as stop:
         sys.stderr.write(f"{stop}; the same command goes on from there\n")
         sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)
+
+
+def _usage(error: BaseException) -> str:
+    """Return what is wrong with the words typed, and where help is."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "audiovq"
+    return f"{error.format_message().rstrip('.')}; see {command} --help"  # type: ignore[attr-defined]
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write(f"error: {message}\n")
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Every command, in the order one needs them; what they do lives in the library."""
 
 import json
-import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -223,6 +222,8 @@ def evaluate(
     from audiovq.files import atomic_write
 
     _set_threads(threads)
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):  # said before the work
+        raise ConfigError(f"cannot write {out}: give a file in a folder that exists")
     result = run(
         _load(model, device, plugin),
         manifests.read(manifest),
@@ -259,37 +260,14 @@ def cp(
 ) -> None:
     """Copy a config or recipe to change it; a config is copied with what it extends.
 
+    Nothing is replaced; what a config extends may be there already if it is the same.
+
     Example: audiovq cp autoencoder/vq_ema my_configs/
     """
-    from audiovq import share
+    from audiovq.copies import copy
 
-    if name in share.recipes():
-        source = share.folder("recipes") / f"{name}.py"
-    else:
-        source = share.config_path(name)
-    sources = [source]
-    if source.suffix == ".yaml":
-        sources += [p for p in _parents(source) if target.is_dir() or target.suffix != ".yaml"]
-    folder = target if target.suffix != source.suffix else target.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    targets = [target if folder != target and s is source else folder / s.name for s in sources]
-    for path in targets:
-        if path.exists():
-            raise ConfigError(f"{path} exists already; remove it or choose another name")
-    for s, t in zip(sources, targets, strict=True):
-        shutil.copyfile(s, t)
-        print(t)
-
-
-def _parents(path: Path) -> list[Path]:
-    """Return the configs a config extends, nearest first."""
-    import yaml
-
-    parent = yaml.safe_load(path.read_text("utf-8")).get("extends")
-    if parent is None:
-        return []
-    above = path.with_name(f"{parent}.yaml")
-    return [above, *_parents(above)]
+    for path in copy(name, target):
+        print(path)
 
 
 def _listing() -> dict[str, list[str]]:
@@ -303,7 +281,11 @@ def _load(path: Path, device: str, plugins: list[str]) -> Any:
     from audiovq import release
     from audiovq.train.run import pick_device
 
-    return release.load(path, plugins).to(pick_device(device))
+    try:
+        chosen = pick_device(device)
+    except ConfigError as error:  # the check is shared with training, where it is a setting
+        raise ConfigError(str(error).replace("train.device=", "--device ")) from None
+    return release.load(path, plugins).to(chosen)
 
 
 def _set_threads(threads: int) -> None:

@@ -26,7 +26,7 @@ def plan(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
     Raises:
         AudioError: an input does not exist or holds no audio.
-        ConfigError: two inputs would have the same target.
+        ConfigError: two inputs would have the same target, or an input would be replaced.
     """
     pairs: list[tuple[Path, Path]] = []
     for given in inputs:
@@ -43,7 +43,19 @@ def plan(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
         if target in taken:
             raise ConfigError(f"several inputs would become {target}: {taken[target]} and {source}")
         taken[target] = source
+    inputs_on_disk = {_identity(source): source for source, _ in pairs}
+    for target in taken:
+        if target.exists() and _identity(target) in inputs_on_disk:
+            raise ConfigError(
+                f"{target} is one of the inputs and would be lost: choose another folder with -o"
+            )
     return pairs
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what tells a file from all others, under whatever name or link it is reached."""
+    facts = path.stat()
+    return facts.st_dev, facts.st_ino
 
 
 def resynthesise(model: Autoencoder, source: Path, target: Path) -> Resynthesis:
