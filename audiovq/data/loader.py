@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -97,7 +98,9 @@ class Loader:
             worker_init_fn=_start_worker,
             generator=torch.Generator(),  # else each start draws from the global generator
         )
-        for batch in loader:
+        with _signals_held():  # workers inherit it: none must be hit before it has set itself up
+            batches = iter(loader)
+        for batch in batches:
             if isinstance(batch, AudioError):
                 raise batch
             yield batch
@@ -154,6 +157,19 @@ class _Numbers:
         while True:
             yield list(range(step * self.batch_size, (step + 1) * self.batch_size))
             step += 1
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep SIGINT and SIGTERM waiting, where the system can."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def _start_worker(_worker: int) -> None:
