@@ -14,22 +14,32 @@ from audiovq.bottlenecks.vq_ema import VQEMA, Config
 
 ITEMS, FRAMES, D, N, ROUNDS = 32, 1024, 128, 1024, 15
 
+# Peak resident memory above that before the step, in MiB; input, output and the one saved tensor
+# of their size are subtracted by running `base`, which holds just two such tensors beside z.
 MEMORY = f"""
-import json, resource, sys, torch
+import json, sys, torch
+from pathlib import Path
 from audiovq.bottlenecks.vq_ema import VQEMA, Config
 torch.set_num_threads(1)
 vq = VQEMA(Config(dim={D}, codebook_size={N}))
 mode = sys.argv[1]
-small = torch.randn(1, {D}, 64)
-vq.update(vq(small.requires_grad_()).statistics)   # everything lazy is loaded now
+vq.update(vq(torch.randn(1, {D}, 4096).requires_grad_()).statistics)  # everything lazy is loaded
 z = torch.randn({ITEMS}, {D}, {FRAMES}).requires_grad_()
-kept = [torch.zeros_like(z).add_(1.0) for _ in range(2)] if mode == "base" else None
-if mode != "base":
+
+def memory(name):
+    line = next(n for n in Path("/proc/self/status").read_text().splitlines() if name in n)
+    return int(line.split()[1]) / 1024
+
+Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+before = memory("VmRSS")
+if mode == "base":
+    kept = [torch.empty({ITEMS}, {D}, {FRAMES}).fill_(1.0) for _ in range(2)]
+else:
     out = vq(z)
     vq.update(out.statistics)
 if mode == "backward":
     (out.z.sum() + out.loss.sum()).backward()
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+print(json.dumps(memory("VmHWM") - before))
 """
 
 

@@ -19,6 +19,7 @@ from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.bottlenecks._base import DiscreteBottleneck, Statistics
 from audiovq.data import manifest as manifests
 from audiovq.data.loader import Batch, DataConfig, Loader
+from audiovq.errors import ConfigError
 from audiovq.losses.reconstruction import LossConfig, ReconstructionLoss
 from audiovq.train import run as runs
 from audiovq.train.checkpoint import Store
@@ -58,8 +59,10 @@ class Config(configs.Config):
 
 def main(config: Config) -> None:
     """Train, or go on training, in `run.dir`."""
-    folder = runs.open_folder(config)
+    if not config.data.manifest:
+        raise ConfigError("data.manifest is missing: make one with `audiovq prepare`, name it here")
     manifest = manifests.read(config.data.manifest, check_files=True)
+    folder = runs.open_folder(config)
     device = runs.pick_device(config.train.device)
 
     torch.manual_seed(config.train.seed)  # decides the initial weights, and nothing after them
