@@ -6,7 +6,7 @@ at the end are the same however often the work was interrupted and with however 
 """
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -33,10 +33,10 @@ from audiovq.units.format import (
     write_metadata,
 )
 from audiovq.units.rejected import Rejected
+from audiovq.units.shards import Plan, plan
 
 _STREAM_SECONDS = 60.0  # longer recordings are encoded in blocks, never held whole
 
-Plan = Mapping[str, Sequence[Record]]  # file name of each shard -> its records
 Encode = Callable[[Record], tuple[Int[Tensor, "K T"], int]]
 
 
@@ -50,6 +50,7 @@ def extract(
     threads: int = 1,
     max_rejected: float = 0.01,
     records_per_shard: int = 256,
+    seconds_per_shard: float | None = 1200.0,
     progress: bool = True,
 ) -> Units:
     """Write the codes of a corpus, or go on writing them.
@@ -64,6 +65,7 @@ def extract(
         max_rejected: share of recordings that may turn out unusable, in [0, 1]; they are listed
             in `rejected.jsonl`, and tried again when the work is taken up unfinished.
         records_per_shard: records of the manifest per file.
+        seconds_per_shard: audio per file (s), but for a single longer recording; None: any.
         progress: show a bar on stderr.
 
     Raises:
@@ -79,24 +81,27 @@ def extract(
     records = [r for r in manifest.records if splits is None or r.split in splits]
     if not records:
         raise ManifestError(f"{manifest.path} has no records in {splits}")
-    wanted = _describe(model, manifest, splits, exact=exact, per_shard=records_per_shard)
-    starts = range(0, len(records), records_per_shard)
-    plan = {
-        f"shard-{number:05d}.jsonl": records[start : start + records_per_shard]
-        for number, start in enumerate(starts)
-    }
+    wanted = _describe(
+        model,
+        manifest,
+        splits=None if splits is None else tuple(splits),
+        exact=exact,
+        records_per_shard=records_per_shard,
+        seconds_per_shard=seconds_per_shard,
+    )
+    parts = plan(records, records_per_shard, seconds_per_shard)
     out = Path(out)
     _make(out)
     with alone(out):
         remove_stale(out)  # also those of a run killed before it had written anything else
         metadata = _take_up(out, wanted)
-        done = {s.file: s for s in metadata.shards if _whole(out, s)}
-        if not (metadata.complete and done.keys() == plan.keys()):
+        done = {s.file: s for s in metadata.shards if s.file in parts and _whole(out, s)}
+        if not (metadata.complete and done.keys() == parts.keys()):
             _work(
                 partial(encode_record, model, manifest, exact=exact),
                 out,
                 metadata,
-                plan,
+                parts,
                 done,
                 max_rejected=max_rejected,
                 threads=threads,
@@ -129,7 +134,7 @@ def _work(
     encode: Encode,
     out: Path,
     metadata: Metadata,
-    plan: Plan,
+    parts: Plan,
     done: dict[str, Shard],
     *,
     max_rejected: float,
@@ -137,8 +142,8 @@ def _work(
     progress: bool,
 ) -> None:
     """Make every shard that is not done, noting each in `units.json` as soon as it is there."""
-    records = [r for part in plan.values() for r in part]
-    settled = {r.id for name in done for r in plan[name]}
+    records = [r for part in parts.values() for r in part]
+    settled = {r.id for name in done for r in parts[name]}
     rejected = Rejected(out, records, settled)
     bar: tqdm[Any] = tqdm(
         total=len(records),
@@ -150,8 +155,8 @@ def _work(
     # every worker thread computes with one thread of its own, so that codes do not depend on it
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     with bar, pool:
-        for name in [n for n in plan if n not in done]:
-            lines, bad = _encode_part(encode, plan[name], pool, bar)
+        for name in [n for n in parts if n not in done]:
+            lines, bad = _encode_part(encode, parts[name], pool, bar)
             rejected.add(bad)
             rejected.limit(max_rejected)
             atomic_write(out / name, "".join(f"{line}\n" for line in lines))
@@ -194,14 +199,7 @@ def _encode_part(
     return lines, bad
 
 
-def _describe(
-    model: Autoencoder,
-    manifest: Manifest,
-    splits: Sequence[str] | None,
-    *,
-    exact: bool,
-    per_shard: int,
-) -> Metadata:
+def _describe(model: Autoencoder, manifest: Manifest, **settings: Any) -> Metadata:
     """Return the metadata that this extraction starts with."""
     return Metadata(
         model_hash=model.fingerprint(),
@@ -210,14 +208,12 @@ def _describe(
         codebook_sizes=model.codebook_sizes,
         layout=model.layout,
         manifest_hash=manifest.fingerprint(),
-        splits=None if splits is None else tuple(splits),
-        exact=exact,
-        records_per_shard=per_shard,
         software={
             "audiovq": audiovq.__version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
+        **settings,
     )
 
 

@@ -49,6 +49,7 @@ class Metadata(Config):
     splits: tuple[str, ...] | None = Field(None, description="splits extracted; null: all")
     exact: bool = Field(True, description="whether codes are the same however they were batched")
     records_per_shard: int = Field(ge=1, description="records of the manifest per shard")
+    seconds_per_shard: float | None = Field(None, description="audio per shard (s); null: any")
     software: dict[str, str] = Field(description="versions that made the codes")
     complete: bool = Field(False, description="whether every shard is there")
     shards: tuple[Shard, ...] = ()

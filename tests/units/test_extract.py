@@ -121,7 +121,7 @@ def test_finished_work_is_recognised_without_decoding(corpus, tmp_path, monkeypa
 def test_a_damaged_shard_is_refused_by_load_and_made_again_by_extract(corpus, tmp_path):
     go(corpus, tmp_path / "u")
     good = tree(tmp_path / "u")
-    shard = tmp_path / "u" / "shard-00001.jsonl"
+    shard = tmp_path / "u" / "shard-000001.jsonl"
     shard.write_bytes(shard.read_bytes()[:-20])
     with pytest.raises(CheckpointError, match="checksum differs"):
         list(units.load(tmp_path / "u"))

@@ -67,7 +67,7 @@ def test_the_list_of_rejected_is_in_order_whatever_was_made_when(corpus, tmp_pat
         (tmp_path / f"{bad}.wav").write_bytes(b"not audio")
     go(corpus, tmp_path / "u", max_rejected=0.5)
     before = tree(tmp_path / "u")
-    (tmp_path / "u" / "shard-00000.jsonl").unlink()
+    (tmp_path / "u" / "shard-000000.jsonl").unlink()
     go(corpus, tmp_path / "u", max_rejected=0.5)
     assert tree(tmp_path / "u") == before
     entries = (tmp_path / "u" / "rejected.jsonl").read_text().splitlines()
@@ -79,7 +79,7 @@ def test_a_kill_while_damage_is_mended_loses_no_shard(corpus, tmp_path, monkeypa
     good = go(corpus, tmp_path / "u")
     before = tree(tmp_path / "u")
     for number in (0, 1):
-        (tmp_path / "u" / f"shard-0000{number}.jsonl").unlink()
+        (tmp_path / "u" / f"shard-00000{number}.jsonl").unlink()
 
     def failing(model, manifest, record, **kwargs):
         if record.id == "n3":
@@ -95,13 +95,13 @@ def test_a_kill_while_damage_is_mended_loses_no_shard(corpus, tmp_path, monkeypa
     assert tree(tmp_path / "u") == before
 
 
-@pytest.mark.parametrize("splits", [[], ["units.json"], ["shard-00000.jsonl"]])
-def test_ids_of_any_characters(tmp_path, splits):
+@pytest.mark.parametrize("lost", [[], ["units.json"], ["shard-000000.jsonl"]])
+def test_ids_of_any_characters(tmp_path, lost):
     ids = ["a\u2028b", "c\x85d", "e\nf", "../g h", "ß中", "\x00"]
     corpus = make(tmp_path, ids)
     (tmp_path / "0.wav").write_bytes(b"not audio")
     go(corpus, tmp_path / "u", max_rejected=0.5)
-    for name in splits:  # taken up from the start, or after losing a shard
+    for name in lost:  # taken up from the start, or after losing a shard
         (tmp_path / "u" / name).unlink()
         if name == "units.json":
             with pytest.raises(CheckpointError, match="holds no units"):
