@@ -7,7 +7,6 @@ two codes; this says how many.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -95,8 +94,7 @@ def by_command(given, records, exact: bool) -> int:
             command = [sys.executable, "-m", "audiovq", "extract", given.model, str(path)]
             options = ["-o", str(out), "--threads", threads, flag]
             subprocess.run([*command, *options], check=True, capture_output=True)
-            lines = (out / "shard-00000.jsonl").read_text().splitlines()
-            found.append(torch.tensor([c for n in lines for c in json.loads(n)["codes"][0]]))
+            found.append(torch.cat([unit.codes[0] for unit in audiovq.units.load(out)]))
         return int((found[0] != found[1]).sum())
 
 
