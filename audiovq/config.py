@@ -5,6 +5,7 @@ overrides it key by key; a component whose `name` differs replaces the inherited
 """
 
 import difflib
+import reprlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -86,13 +87,13 @@ def parse(model: type[ConfigT], values: Mapping[str, Any], source: str = "config
         source: what to call the values in an error.
 
     Raises:
-        ConfigError: names every unknown key and unaccepted value, one per line.
+        ConfigError: names every unknown key and unaccepted value, in one line.
     """
     try:
         return model.model_validate(values)
     except ValidationError as error:
         lines = [_explain(model, values, e) for e in _flatten(error)]
-        raise ConfigError("\n  ".join([f"{source} has {len(lines)} error(s):", *lines])) from None
+        raise ConfigError(f"{source}: {'; '.join(lines)}") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -117,8 +118,9 @@ def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
             raise ConfigError(f"{text!r} is not of the form key=value, as in train.max_steps=100")
         try:
             value = yaml.safe_load(raw)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"the value in {text!r} is not YAML: {error}") from None
+        except (yaml.YAMLError, RecursionError) as error:
+            why = " ".join(str(error).split())
+            raise ConfigError(f"the value in {text!r} is not YAML: {why}") from None
         for part in reversed(key.split(".")):
             value = {part: value}
         result = merge(result, value)
@@ -158,7 +160,7 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the config {path}: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict) or not all(isinstance(k, str) for k in values):
         raise ConfigError(f"{path} must hold `key: value` lines")
@@ -194,7 +196,7 @@ def _explain(model: type[Config], values: Any, error: Mapping[str, Any]) -> str:
         return f"{path}: unknown key; {hint}"
     message = error["msg"].removeprefix("Value error, ")
     given = error.get("input")
-    shown = "" if isinstance(given, Mapping) else f"{given!r} given; "
+    shown = "" if isinstance(given, Mapping) else f"{reprlib.repr(given)} given; "
     return f"{path}: {shown}{message[0].lower()}{message[1:]}"
 
 

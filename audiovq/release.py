@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -90,11 +91,14 @@ def load(path: str | Path, plugins: Collection[str] = ()) -> "Autoencoder":
             with torch.device("meta"):
                 model = Autoencoder(config)
     except (ConfigError, RuntimeError, MemoryError) as error:
-        raise CheckpointError(f"{folder / CONFIG} is not a usable model config: {error}") from None
+        raise CheckpointError(f"not a usable model config: {error}") from None
     fold_weight_norm(model)
     expected = {k: (v.dtype, tuple(v.shape)) for k, v in model.state_dict().items()}
     data = _read_weights(folder / WEIGHTS, expected)
-    model.load_state_dict(safetensors.torch.load(data), assign=True)
+    try:
+        model.load_state_dict(safetensors.torch.load(data), assign=True)
+    except (safetensors.SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{folder / WEIGHTS} is damaged: {error}; copy it again") from None
     for name, value in model.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"{folder / WEIGHTS}: {name} holds NaN or infinity")
@@ -125,14 +129,16 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(about, dict) or about.get("format") != "audiovq.model":
         raise CheckpointError(f"{path} is not the config of an audiovq model")
     version = about.get("format_version")
-    while version in _MIGRATIONS:
+    while isinstance(version, int) and version in _MIGRATIONS:
         about = _MIGRATIONS[version](about)
         version = about["format_version"]
-    if version != FORMAT_VERSION or not isinstance(about.get("model"), dict):
+    if version != FORMAT_VERSION:
         raise CheckpointError(
             f"{path} has format_version {version!r}; this audiovq reads up to {FORMAT_VERSION}: "
             f"update audiovq, or train again"
         )
+    if not isinstance(about.get("model"), dict):
+        raise CheckpointError(f"{path} describes no model")
     model: dict[str, Any] = about["model"]
     return model
 
@@ -159,7 +165,7 @@ def _read_weights(path: Path, expected: dict[str, tuple[torch.dtype, tuple[int, 
 
 def _header(path: Path, raw: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(raw)
+        header = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
@@ -176,7 +182,7 @@ def _compare(
         raise CheckpointError(f"{path} does not fit its config: {len(odd)} names, as {odd[0]!r}")
     for name, (dtype, shape) in expected.items():
         entry = header[name] if isinstance(header[name], dict) else {}
-        if (_DTYPES.get(entry.get("dtype", "")), entry.get("shape")) != (dtype, list(shape)):
+        if (_DTYPES.get(str(entry.get("dtype"))), entry.get("shape")) != (dtype, list(shape)):
             raise CheckpointError(
                 f"{path}: {name} is {entry.get('dtype')} {entry.get('shape')}; its config asks "
                 f"for {dtype} {list(shape)}"

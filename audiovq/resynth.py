@@ -28,6 +28,8 @@ def plan(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
         AudioError: an input does not exist or holds no audio.
         ConfigError: two inputs would have the same target, or an input would be replaced.
     """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; give a folder with -o")
     pairs: list[tuple[Path, Path]] = []
     for given in inputs:
         if given.is_dir():
@@ -43,7 +45,7 @@ def plan(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
         if target in taken:
             raise ConfigError(f"several inputs would become {target}: {taken[target]} and {source}")
         taken[target] = source
-    inputs_on_disk = {_identity(source): source for source, _ in pairs}
+    inputs_on_disk = {_identity(source) for source, _ in pairs if source.exists()}
     for target in taken:
         if target.exists() and _identity(target) in inputs_on_disk:
             raise ConfigError(

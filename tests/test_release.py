@@ -82,7 +82,8 @@ def test_a_pickle_in_disguise_is_never_run(folder, tmp_path, protocol):
         (lambda a: a["model"]["encoder"].update(strides=[0, 5]), "strides"),
         (lambda a: a["model"]["encoder"].update(channels=8), "bytes where its config"),
         (lambda a: a["model"]["bottleneck"].update(dim=5), "bytes where its config"),
-        (lambda a: a.update(model=[]), "format_version"),
+        (lambda a: a.update(model=[]), "describes no model"),
+        (lambda a: a.update(format_version=[1]), "format_version"),
     ],
 )
 def test_a_config_that_lies(folder, change, message):
@@ -151,3 +152,29 @@ def test_old_versions_migrate_by_the_table(folder, monkeypatch):
         audiovq.load(folder)
     monkeypatch.setitem(release._MIGRATIONS, 0, migrate)
     audiovq.load(folder)
+
+
+def _edit_header(folder, change):
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + size])
+    raw = json.dumps(change(header)).encode()
+    raw += b" " * (size - len(raw))  # the file keeps its length
+    path.write_bytes(struct.pack("<Q", len(raw)) + raw + data[8 + size :])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: {k: {**v, "data_offsets": [0, 4]} for k, v in h.items()},
+        lambda h: {k: {**v, "data_offsets": [-4, 0]} for k, v in h.items()},
+        lambda h: {k: {**v, "dtype": []} for k, v in h.items()},
+        lambda h: {k: {**v, "shape": {}} for k, v in h.items()},
+        lambda h: dict.fromkeys(h, 5),
+    ],
+)
+def test_a_header_that_lies(folder, change):
+    _edit_header(folder, change)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        audiovq.load(folder)

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from audiovq import audio
 from audiovq.config import Config
 from audiovq.data.manifest import Manifest, Record
 from audiovq.data.segments import AugmentConfig, Segments, augment
@@ -132,12 +131,8 @@ class _Items(Dataset[_Item | AudioError]):
         draw = self.segments.draw(number)
         record = self.records[draw.record]
         try:
-            x = audio.load(
-                self.manifest.file(record),
-                self.sample_rate,
-                start=record.start + draw.start,
-                num_samples=draw.num_samples,
-                channel=record.channel,
+            x = self.manifest.load(
+                record, self.sample_rate, start=draw.start, num_samples=draw.num_samples
             )
         except AudioError as error:
             return error

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from audiovq import audio
 from audiovq.config import Config
-from audiovq.errors import ManifestError
+from audiovq.errors import AudioError, ManifestError
 from audiovq.files import atomic_open
 
 FORMAT, VERSION = "audiovq.manifest", 1
@@ -31,6 +31,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 _HEADER = f'{{"format": "{FORMAT}", "version": {VERSION}, "root": "."}}'
+MAX_SAMPLES = 1 << 48  # over 20 years at 384 kHz
 _MAX_LINE = 1 << 24  # characters; a line of 16 MiB is not a record
 
 
@@ -42,8 +43,8 @@ class Record(Config):
     sample_rate: int = Field(
         ge=audio.MIN_RATE, le=audio.MAX_RATE, description="rate of the file (Hz)"
     )
-    num_samples: int = Field(ge=1, description="samples, at the file's rate")
-    start: int = Field(0, ge=0, description="first sample, at the file's rate")
+    num_samples: int = Field(ge=1, le=MAX_SAMPLES, description="samples, at the file's rate")
+    start: int = Field(0, ge=0, le=MAX_SAMPLES, description="first sample, at the file's rate")
     channel: int | None = Field(None, ge=0, description="channel from 0; none: mean of all")
     speaker: str | None = Field(None, description="speaker id")
     split: Split | None = Field(None, description="train, validation or test")
@@ -98,25 +99,43 @@ class Manifest:
         """Return where a record's audio is."""
         return self.root / record.path
 
-    def load(self, record: Record, sample_rate: int) -> Float[Tensor, "1 1 L"]:
-        """Load a record's waveform at a rate (Hz)."""
+    def load(
+        self, record: Record, sample_rate: int, *, start: int = 0, num_samples: int | None = None
+    ) -> Float[Tensor, "1 1 L"]:
+        """Load a record's waveform at a rate (Hz), or `num_samples` of it from `start` on.
+
+        Raises:
+            AudioError: the file cannot be decoded, or is not as the record says.
+        """
         return audio.load(
-            self.file(record),
+            self._checked(record),
             sample_rate,
-            start=record.start,
-            num_samples=record.num_samples,
+            start=record.start + start,
+            num_samples=record.num_samples if num_samples is None else num_samples,
             channel=record.channel,
         )
 
     def blocks(self, record: Record, sample_rate: int) -> Iterator[Float[Tensor, "1 1 _"]]:
         """Yield a record's waveform in blocks, in bounded memory."""
         return audio.blocks(
-            self.file(record),
+            self._checked(record),
             sample_rate,
             start=record.start,
             num_samples=record.num_samples,
             channel=record.channel,
         )
+
+    def _checked(self, record: Record) -> Path:
+        """Return a record's file, after comparing it with the record."""
+        path = self.file(record)
+        info = audio.probe(path)
+        end = record.start + record.num_samples
+        if info.sample_rate != record.sample_rate or info.num_samples < end:
+            raise AudioError(
+                f"{path} has {info.num_samples} samples at {info.sample_rate} Hz; record "
+                f"{record.id!r} of {self.path} says {end} at {record.sample_rate}: prepare again"
+            )
+        return path
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all records: equal if and only if they are."""

@@ -90,7 +90,7 @@ class Store:
         for name, part in parts.items():
             try:
                 part.load_state_dict(content["parts"][name])
-            except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise CheckpointError(f"{path}: {name} does not fit this run: {reason}") from None
         return int(content["step"])
@@ -99,7 +99,17 @@ class Store:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        pickle.UnpicklingError,
+    ) as error:  # whatever torch.load meets in bytes it did not write
         reason = str(error).split(". ")[0].strip().split("\n")[0]
         raise CheckpointError(
             f"{path} is damaged or not a checkpoint ({reason}); remove it to go on from the one "
@@ -111,6 +121,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} has version {content.get('version')!r}; this audiovq reads {VERSION}"
         )
+    parts, step = content.get("parts"), content.get("step")
+    if not isinstance(parts, dict) or not isinstance(step, int) or isinstance(step, bool):
+        raise CheckpointError(f"{path} lacks its parts or its step; remove it to go on before it")
     return content
 
 

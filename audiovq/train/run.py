@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
 from audiovq import audio, report
-from audiovq.config import Config, to_yaml
+from audiovq.config import Config, read_yaml, to_yaml
 from audiovq.data.manifest import Manifest
 from audiovq.errors import ConfigError
 from audiovq.files import atomic_write, remove_stale
@@ -75,11 +74,11 @@ def open_folder(config: Any) -> Path:
     path = folder / "config.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"run.dir={folder}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"run.dir={folder} cannot be a folder: {error}") from None
     remove_stale(folder)
     if path.exists() and any((folder / "checkpoints").glob("*.pt")):
-        old = _flat(yaml.safe_load(path.read_text("utf-8")))
+        old = _flat(read_yaml(path))
         new = _flat(config.model_dump(mode="json"))
         changed = [
             f"{k}: {old.get(k)!r} then, {new.get(k)!r} now"
@@ -101,8 +100,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         first = str(error).split("\n", maxsplit=1)[0]
         raise ConfigError(f"train.device={name} cannot be used here: {first}") from None
     return device

@@ -3,13 +3,15 @@ import os
 import tarfile
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audiovq import audio
 from audiovq.data import manifest as manifests
 from audiovq.data.corpora import _fake
 from audiovq.data.manifest import Record
-from audiovq.errors import ManifestError
+from audiovq.errors import AudioError, ManifestError
 
 HEADER = '{"format": "audiovq.manifest", "version": 1, "root": "."}\n'
 LINE = '{"id": "a", "path": "a.wav", "sample_rate": 16000, "num_samples": 100}\n'
@@ -191,3 +193,18 @@ def test_fingerprint_follows_content_not_place(path, tmp_path):
         for p in (path, tmp_path / "other.jsonl", tmp_path / "third.jsonl")
     )
     assert one == same != other
+
+
+def test_a_record_that_is_not_as_its_file_is_refused(tmp_path):
+    audio.save(tmp_path / "a.wav", torch.zeros(1, 1, 800) + 0.1, 8000)
+    for wrong in (
+        {"sample_rate": 16000, "num_samples": 800},
+        {"sample_rate": 8000, "num_samples": 801},
+    ):
+        record = manifests.Record(id="a", path="a.wav", **wrong)
+        manifests.write(tmp_path / "m.jsonl", ".", [record])
+        read = manifests.read(tmp_path / "m.jsonl")
+        with pytest.raises(AudioError, match=r"record 'a' .* prepare again"):
+            read.load(record, 16000)
+        with pytest.raises(AudioError, match="prepare again"):
+            next(read.blocks(record, 16000))

@@ -135,3 +135,11 @@ def test_a_disk_that_fails_at_any_point_leaves_the_last_checkpoint(tmp_path, mon
     assert Store(tmp_path).resume({"a": part}) == 5
     assert part.value["n"] == 5
     assert [p.name for p in tmp_path.iterdir()] == ["step-000000005.pt"]
+
+
+@pytest.mark.parametrize("content", [{}, {"parts": []}, {"parts": {}, "step": "3"}, {"step": 3}])
+def test_a_checkpoint_without_its_parts_or_step(tmp_path, content):
+    store = Store(tmp_path)
+    torch.save({"format": "audiovq.checkpoint", "version": 1, **content}, store.path(5))
+    with pytest.raises(CheckpointError, match="lacks its parts or its step"):
+        store.resume({"a": Part(0)})
