@@ -96,3 +96,12 @@ def test_intervals_hold_the_value_and_stay_possible():
 
 def test_no_codes_at_all_cost_nothing():
     assert codebook.entropy(np.zeros((2, 4), np.int64)) == 0
+
+
+def test_entropy_sums_over_used_codes_and_adds_nothing_inside_the_logarithm():
+    """Defect k (fairseq): 1e-8 inside the logarithm moved every information figure."""
+    used = np.array([[7, 0, 0, 0], [5, 5, 0, 0]])
+    assert codebook.entropy(used[:1]) == 0.0
+    assert codebook.entropy(used[1:]) == 1.0
+    many = np.full((1, 1 << 16), 3)
+    assert codebook.entropy(many) == pytest.approx(16.0, abs=1e-12)
