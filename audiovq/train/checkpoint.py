@@ -2,12 +2,14 @@
 
 A checkpoint maps names to the states of whatever the recipe wants back: model, optimizer, corpus.
 A second loop with more parts adds names, not code. Files hold plain tensors, numbers and strings,
-and are read with `weights_only=True`.
+and are read with `weights_only=True`, once their checksums hold.
 """
 
 import io
 import pickle
 import re
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -98,6 +100,7 @@ class Store:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        _verify(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (
         RuntimeError,
@@ -108,7 +111,10 @@ def _read(path: Path) -> dict[str, Any]:
         TypeError,
         AttributeError,
         AssertionError,
+        NotImplementedError,
         pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        zlib.error,
     ) as error:  # whatever torch.load meets in bytes it did not write
         reason = str(error).split(". ")[0].strip().split("\n")[0]
         raise CheckpointError(
@@ -125,6 +131,20 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(parts, dict) or not isinstance(step, int) or isinstance(step, bool):
         raise CheckpointError(f"{path} lacks its parts or its step; remove it to go on before it")
     return content
+
+
+def _verify(path: Path) -> None:
+    """Refuse a file whose bytes are not those written.
+
+    `torch.load` does not look at the checksums that `torch.save` stores: a flipped bit in a weight
+    would go on training unnoticed. Nor does `torch.save` compress, so what is compressed is a trap.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("it is compressed")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"the checksum of {damaged} is wrong")
 
 
 def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
