@@ -68,8 +68,8 @@ def fit(
     with Stop() as stop:
         numbers = range(start + 1, intervals.max_steps + 1)
         for done, batch in zip(numbers, batches(start), strict=False):
+            optimizer.zero_grad()  # before `step`, which may itself go backward on micro-batches
             out = step(batch)
-            optimizer.zero_grad()
             out.loss.backward()  # type: ignore[no-untyped-call]
             norm = optimizer.clip()
             ok = guard.check(done, out.checks, norm)
@@ -79,7 +79,8 @@ def fit(
                 guarded_update(bottleneck, out.statistics, ok, wait=on_cpu)
             log.step({"loss": out.loss, **out.terms, "gradient_norm": norm}, out.statistics)
 
-            ending = done == intervals.max_steps or stop.requested is not None
+            stopping = stop.requested  # read once: a signal from here on waits for the next step
+            ending = done == intervals.max_steps or stopping is not None
             saving = ending or done % save_every == 0
             flushing = saving or done % log.config.every == 0
             if flushing or on_cpu:
@@ -88,9 +89,9 @@ def fit(
                 described = bottleneck.describe(log.statistics) if log.statistics else {}
                 rate = learning_rate(optimizer.config, done - 1)
                 log.flush(done, lr=rate, **{f"train/{k}": v for k, v in described.items()})
-            if saving:
-                save(done)
             if done % intervals.validate_every == 0 or done == intervals.max_steps:
                 log.write(done, validate(done))
-            if stop.requested is not None:
-                raise Interrupted(stop.requested, done)
+            if saving:  # last, so that the log holds all that a checkpoint has behind it
+                save(done)
+            if stopping is not None:
+                raise Interrupted(stopping, done)
