@@ -51,7 +51,7 @@ class Guard:
 
         Raises:
             NonFiniteError: names the step, and the first of its tensors in pipeline order, or the
-                parameters whose gradient it is.
+                parameter nearest the loss whose gradient it is.
         """
         if self.ok is None or bool(self.ok):
             return
@@ -63,7 +63,9 @@ class Guard:
                 for n, p in parameters().items()
                 if p.grad is not None and not bool(torch.isfinite(p.grad).all())
             ]
-            source = f"the gradient of {', '.join(bad[:3]) or 'some parameter'}"
+            # Backward runs from the last parameter to the first: the last bad one was there first.
+            more = f" (and of {len(bad) - 1} before it)" if len(bad) > 1 else ""
+            source = f"the gradient of {bad[-1] if bad else 'some parameter'}{more}"
         raise NonFiniteError(
             f"NaN or infinity first appeared in {source} at step {int(self._step)}; weights, "
             f"codebook and checkpoints are as before that step. Lower optim.lr, or look at the "

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from audiovq.config import Config
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+
 
 class OptimConfig(Config):
     """Settings of the optimizer. The schedule states its own steps, so training may go on."""
 
     lr: float = Field(2e-3, gt=0, description="learning rate after warm-up")
-    betas: tuple[float, float] = Field((0.8, 0.99), description="AdamW's averaging constants")
+    betas: tuple[Share, Share] = Field((0.8, 0.99), description="AdamW's averaging constants")
     weight_decay: float = Field(1e-3, ge=0, description="AdamW's decay of matrices")
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up from 0")
     decay_steps: int = Field(
@@ -64,7 +66,13 @@ class Optimizer:
 
     def clip(self) -> Float[Tensor, ""]:
         """Scale the gradient to at most `clip_norm`; returns its norm before that."""
-        return nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        # Scaled by a norm that is not finite, every gradient would be NaN, and nobody could say
+        # which one it came from.
+        scale = norm.nan_to_num(nan=0.0, posinf=0.0)
+        nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip_norm, scale)
+        return norm
 
     def step(self, step: int, ok: Bool[Tensor, ""]) -> None:
         """Update the parameters at the rate of this step, unless `ok` is false."""

@@ -31,6 +31,18 @@ def test_names_parameters_when_only_the_gradient_is_bad():
         guard.raise_if_not(lambda: {"decoder.weight": good, "encoder.weight": bad})
 
 
+def test_names_the_parameter_nearest_the_loss():
+    parameters = {f"layer{i}": torch.nn.Parameter(torch.zeros(2)) for i in range(4)}
+    for name, parameter in parameters.items():
+        parameter.grad = torch.full((2,), 0.0 if name == "layer3" else torch.nan)
+    guard = Guard()
+    guard.check(1, checks(), torch.tensor(torch.nan))
+    with pytest.raises(
+        NonFiniteError, match=r"gradient of layer2 \(and of 2 before it\) at step 1"
+    ):
+        guard.raise_if_not(lambda: parameters)
+
+
 class Adding(Bottleneck):
     def __init__(self):
         super().__init__()

@@ -74,6 +74,17 @@ def test_clipping_returns_the_norm_before():
     assert float(model.weight.grad.norm()) == pytest.approx(1.0, rel=1e-4)
 
 
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_clipping_does_not_spread_what_is_not_finite(bad):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    model[1].weight.grad[0, 0] = bad
+    optimizer = Optimizer([model], OptimConfig())
+    assert not bool(torch.isfinite(optimizer.clip()))
+    assert [n for n, p in model.named_parameters() if not p.grad.isfinite().all()] == ["1.weight"]
+
+
 def test_vectors_do_not_decay():
     model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))
     groups = Optimizer([model], OptimConfig()).adamw.param_groups
