@@ -12,11 +12,10 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from audiovq import config as configs
 from audiovq.autoencoder import Autoencoder, AutoencoderConfig
-from audiovq.bottlenecks._base import DiscreteBottleneck, Statistics
+from audiovq.bottlenecks._base import Context, DiscreteBottleneck, Statistics
 from audiovq.data import manifest as manifests
 from audiovq.data.loader import Batch, DataConfig, Loader
 from audiovq.errors import ConfigError
@@ -31,7 +30,9 @@ from audiovq.train.optim import OptimConfig, Optimizer
 class TrainConfig(IntervalConfig):
     """How long, on what, and how."""
 
-    seed: int = Field(0, ge=0, description="decides initial weights, sample order, augmentation")
+    seed: int = Field(
+        0, ge=0, lt=1 << 63, description="decides initial weights, sample order, augmentation"
+    )
     device: str = Field("auto", description="cpu, cuda, cuda:1 ...; auto: cuda if there is one")
     precision: Literal["float32", "bf16"] = Field(
         "float32", description="bf16: autocast, for GPUs and CPUs with bf16 units"
@@ -62,8 +63,8 @@ def main(config: Config) -> None:
     if not config.data.manifest:
         raise ConfigError("data.manifest is missing: make one with `audiovq prepare`, name it here")
     manifest = manifests.read(config.data.manifest, check_files=True)
-    folder = runs.open_folder(config)
     device = runs.pick_device(config.train.device)
+    folder = runs.open_folder(config)
 
     torch.manual_seed(config.train.seed)  # decides the initial weights, and nothing after them
     model = Autoencoder(config.model).to(device)
@@ -77,6 +78,7 @@ def main(config: Config) -> None:
     corpus = runs.Identity(manifest.fingerprint())
     parts = {"model": model, "optimizer": optimizer, "corpus": corpus}
     start = store.resume(parts)
+    runs.store_config(folder, config)
     if start == 0:
         initialise(model, islice(loader.batches(0), config.train.initialise_batches), device)
 
@@ -179,6 +181,8 @@ def make_validate(
 def initialise(model: Autoencoder, batches: Iterable[Batch], device: torch.device) -> None:
     """Cluster the untrained encoder's output into the first codebook, if there is one."""
     if isinstance(model.bottleneck, DiscreteBottleneck):
-        hop = model.hop_length
-        padded = [F.pad(b.x_input, (0, -b.x_input.shape[-1] % hop)).to(device) for b in batches]
-        model.bottleneck.initialise(torch.cat([model.encoder(x) for x in padded]))
+        outs = [model(b.x_input.to(device), b.lengths.to(device)) for b in batches]
+        z = torch.cat([out.z_e for out in outs])
+        frames = torch.cat([out.frames for out in outs]).unsqueeze(1)
+        real = torch.arange(z.shape[-1], device=device) < frames  # silence added is not speech
+        model.bottleneck.initialise(z, Context(mask=real.unsqueeze(1)))

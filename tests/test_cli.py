@@ -121,7 +121,7 @@ def test_train_refuses(mistake, place, tmp_path):
     where = f"run.dir={tmp_path / 'run'}"
     assert "cannot read the manifest" in mistake("train", "smoke", "data.manifest=no.jsonl", where)
     good = f"data.manifest={place / 'speech.jsonl'}"
-    assert "log.wandb=online" in mistake("train", "smoke", good, where, "log.wandb=online")
+    assert "log.wandb: 'online' given" in mistake("train", "smoke", good, where, "log.wandb=online")
 
 
 def test_resynth_files_and_folders(run, place, tmp_path):

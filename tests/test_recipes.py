@@ -15,7 +15,7 @@ import yaml
 
 import audiovq
 from audiovq import config as configs
-from audiovq import share
+from audiovq import release, share
 from audiovq.data import manifest as manifests
 from audiovq.data.corpora.folder import Config as FolderConfig
 from audiovq.data.corpora.folder import Folder
@@ -136,6 +136,9 @@ def test_every_bottleneck_trains_through_the_same_recipe(speech, tmp_path, name)
 # ------------------------------------------------------------------- kills
 
 
+KILLED = ("train.max_steps=12", "train.validate_every=3", "log.every=1", "log.snapshots=1")
+
+
 def _target(speech, folder, seed):
     """Train in a forked process that writes slowly, so that kills also hit saves."""
     torch.set_num_threads(1)
@@ -145,17 +148,18 @@ def _target(speech, folder, seed):
     def slow(path, data):
         from audiovq.files import atomic_open
 
+        data = data.encode() if isinstance(data, str) else data
         with atomic_open(path) as file:
             for i in range(0, len(data), 4096):
                 file.write(data[i : i + 4096])
                 file.flush()
                 time.sleep(rng.random() * 5e-4)
 
-    checkpoint.atomic_write = slow
+    checkpoint.atomic_write = release.atomic_write = slow
     try:
-        train(speech, folder, "train.max_steps=12")
+        train(speech, folder, *KILLED)
     finally:
-        checkpoint.atomic_write = real
+        checkpoint.atomic_write = release.atomic_write = real
 
 
 def _kill_until_done(speech, folder, seed) -> int:
@@ -177,13 +181,17 @@ def _kill_until_done(speech, folder, seed) -> int:
 
 
 def _kill_test(speech, tmp_path, undisturbed, wanted):
+    straight = tmp_path / "straight"
+    train(speech, straight, *KILLED)
     kills = runs = 0
     while kills < wanted:
         folder = tmp_path / str(runs)
         kills += _kill_until_done(speech, folder, seed=runs)
         runs += 1
         assert fingerprint(folder) == undisturbed
-        assert not [p for p in folder.rglob(f"*{STALE_MARK}*") if p.parent.name == "checkpoints"]
+        assert audiovq.load(folder).fingerprint() == audiovq.load(straight).fingerprint()
+        assert read_log(folder / "log.jsonl") == read_log(straight / "log.jsonl")
+        assert not list(folder.rglob(f"*{STALE_MARK}*"))
     return runs
 
 
@@ -299,8 +307,49 @@ def test_another_corpus_is_refused_and_the_same_one_elsewhere_is_not(speech, tmp
     manifests.write(moved, str(manifest.root), manifest.records)
     manifests.write(other, str(manifest.root), manifest.records[:-1])
     train(moved, tmp_path / "run", "train.max_steps=3")
+    stored = (tmp_path / "run" / "config.yaml").read_bytes()
     with pytest.raises(CheckpointError, match="start another run.dir"):
         train(other, tmp_path / "run", "train.max_steps=4")
+    assert (tmp_path / "run" / "config.yaml").read_bytes() == stored  # a refusal changes nothing
+
+
+@pytest.mark.parametrize(
+    "change", ["optim.betas=[1.5,0.9]", f"train.seed={1 << 63}", "optim.lr=-1"]
+)
+def test_values_out_of_range_are_refused_by_name(speech, tmp_path, change):
+    key, _, _ = change.partition("=")
+    with pytest.raises(ConfigError, match=rf"{key}.* given; input should be"):
+        train(speech, tmp_path / "run", change)
+
+
+def test_the_largest_seed_trains(speech, tmp_path):
+    train(speech, tmp_path, "train.max_steps=1", f"train.seed={(1 << 63) - 1}")
+
+
+def test_padding_is_not_clustered(speech):
+    """A batch longer than its recordings gives the codebook that their own lengths give."""
+    from audiovq.autoencoder import Autoencoder
+    from audiovq.data.loader import Batch
+
+    torch.manual_seed(0)
+    x = torch.rand(2, 1, 400) - 0.5
+    lengths, many = torch.tensor([400, 400]), torch.arange(2)
+    books = []
+    for padding in (0, 4000):
+        torch.manual_seed(1)
+        model = Autoencoder(settings(speech, "unused").model)
+        padded = torch.nn.functional.pad(x, (0, padding))
+        batch = Batch(
+            x=padded,
+            x_input=padded,
+            lengths=lengths,
+            keys=many,
+            ids=("a", "b"),
+            speakers=("s", "s"),
+        )
+        RECIPE.initialise(model, [batch], torch.device("cpu"))
+        books.append(model.bottleneck.codebook)
+    torch.testing.assert_close(books[0], books[1], atol=1e-5, rtol=1e-4)
 
 
 def test_finished_runs_are_left_alone(speech, tmp_path):

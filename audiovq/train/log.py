@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 from tqdm import tqdm
 
 from audiovq import audio
 from audiovq.bottlenecks._base import Statistics
 from audiovq.config import Config
-from audiovq.errors import ConfigError
 from audiovq.files import atomic_write, remove_stale
 
 
@@ -27,6 +26,13 @@ class LogConfig(Config):
         "disabled", description="Weights & Biases; only `disabled` in this version"
     )
 
+    @field_validator("wandb")
+    @classmethod
+    def _is_available(cls, value: str) -> str:
+        if value != "disabled":
+            raise ValueError("not available in this version; use log.wandb=disabled")
+        return value
+
 
 class Log:
     """The log of one run.
@@ -39,10 +45,6 @@ class Log:
     """
 
     def __init__(self, folder: Path, config: LogConfig, start: int, max_steps: int) -> None:
-        if config.wandb != "disabled":
-            raise ConfigError(
-                f"log.wandb={config.wandb} is not available in this version; use log.wandb=disabled"
-            )
         self.folder, self.config = folder, config
         self.path = folder / "log.jsonl"
         remove_stale(folder)

@@ -65,7 +65,7 @@ class Identity:
 
 
 def open_folder(config: Any) -> Path:
-    """Make the run folder, or take it up again, and store the resolved config in it.
+    """Make the run folder, or take it up again, without what a killed writer left in it.
 
     Raises:
         ConfigError: the folder holds a run whose deciding settings differ.
@@ -76,7 +76,8 @@ def open_folder(config: Any) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise ConfigError(f"run.dir={folder} cannot be a folder: {error}") from None
-    remove_stale(folder)
+    for place in (folder, folder / "model", folder / "snapshots"):
+        remove_stale(place)
     if path.exists() and any((folder / "checkpoints").glob("*.pt")):
         old = _flat(read_yaml(path))
         new = _flat(config.model_dump(mode="json"))
@@ -90,8 +91,12 @@ def open_folder(config: Any) -> Path:
                 f"{folder} holds a run with other settings ({'; '.join(changed[:5])}): put them "
                 f"back to go on with it, or choose another run.dir"
             )
-    atomic_write(path, to_yaml(config))
     return folder
+
+
+def store_config(folder: Path, config: Config) -> None:
+    """Write the resolved config, once the run is known to go on with it."""
+    atomic_write(folder / "config.yaml", to_yaml(config))
 
 
 def pick_device(name: str) -> torch.device:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from audiovq.bottlenecks._base import Statistics
+from audiovq.config import parse
 from audiovq.errors import ConfigError
 from audiovq.train.log import Log, LogConfig, read_log
 from tests.helpers import noise
@@ -35,9 +36,9 @@ def test_going_on_drops_later_lines_and_a_torn_one(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["offline", "online"])
-def test_wandb_is_refused_in_words_until_it_exists(tmp_path, mode):
-    with pytest.raises(ConfigError, match=f"log.wandb={mode} is not available"):
-        Log(tmp_path, LogConfig(progress=False, wandb=mode), 0, 1)
+def test_wandb_is_refused_in_words_until_it_exists(mode):
+    with pytest.raises(ConfigError, match=f"'{mode}' given; not available.*use log.wandb=disabled"):
+        parse(LogConfig, {"wandb": mode})
 
 
 def test_snapshots_are_sounds_and_pictures(tmp_path):
