@@ -5,6 +5,7 @@ components only, unless the user names a plug-in. Header, keys and shapes are co
 the config implies before any weight is read.
 """
 
+import hashlib
 import json
 import struct
 from collections.abc import Callable, Collection
@@ -64,7 +65,9 @@ def save(model: "Autoencoder", folder: Path) -> None:
         "model": model.config.model_dump(mode="json"),
     }
     # Not safetensors' save_file: it does not fsync, ignores the umask and replaces links.
-    atomic_write(folder / WEIGHTS, safetensors.torch.save(state))
+    # The checksum is in the file itself, so that a kill between two files leaves both usable.
+    data = safetensors.torch.save(state, metadata={"sha256": _digest(state)})
+    atomic_write(folder / WEIGHTS, data)
     atomic_write(folder / CONFIG, json.dumps(about, indent=2) + "\n")
 
 
@@ -96,12 +99,15 @@ def load(path: str | Path, plugins: Collection[str] = ()) -> "Autoencoder":
     expected = {k: (v.dtype, tuple(v.shape)) for k, v in model.state_dict().items()}
     data = _read_weights(folder / WEIGHTS, expected)
     try:
-        model.load_state_dict(safetensors.torch.load(data), assign=True)
+        state = safetensors.torch.load(data)
+        model.load_state_dict(state, assign=True)
     except (safetensors.SafetensorError, RuntimeError, ValueError, TypeError) as error:
         raise CheckpointError(f"{folder / WEIGHTS} is damaged: {error}; copy it again") from None
     for name, value in model.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"{folder / WEIGHTS}: {name} holds NaN or infinity")
+    if _stated_digest(data) not in (None, _digest(state)):
+        raise CheckpointError(f"{folder / WEIGHTS} is damaged: its checksum differs; copy it again")
     return model.eval().requires_grad_(requires_grad=False)
 
 
@@ -187,6 +193,22 @@ def _compare(
                 f"{path}: {name} is {entry.get('dtype')} {entry.get('shape')}; its config asks "
                 f"for {dtype} {list(shape)}"
             )
+
+
+def _digest(state: dict[str, Tensor]) -> str:
+    """Return the SHA-256 of all tensors, by name."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(name.encode() + state[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _stated_digest(data: bytes) -> str | None:
+    """Return the checksum in a weights file's header, which was parsed before; None without."""
+    size = struct.unpack("<Q", data[:8])[0]
+    about = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
+    stated: str | None = about.get("sha256")
+    return stated
 
 
 def _numel(shape: tuple[int, ...]) -> int:

@@ -178,3 +178,16 @@ def test_a_header_that_lies(folder, change):
     _edit_header(folder, change)
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         audiovq.load(folder)
+
+
+def test_a_flipped_bit_is_noticed(folder):
+    path = folder / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    for position in (-1, -1000, -3333):
+        data[position] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(CheckpointError, match=r"checksum differs|NaN"):
+            audiovq.load(folder)
+        data[position] ^= 1
+    path.write_bytes(data)
+    audiovq.load(folder)
