@@ -105,7 +105,12 @@ def test_ctrl_c_leaves_nothing_broken(place, tmp_path):
     out = tmp_path / "units"
     command = [sys.executable, "-m", "audiovq", "extract", place / "vq", tmp_path / "long.jsonl"]
     process = subprocess.Popen(
-        [*command, "-o", out], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "-o", out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that runs the tests in the background makes its children ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 60
     while not (out / "units.json").exists() and time.monotonic() < deadline:

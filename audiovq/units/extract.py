@@ -6,8 +6,9 @@ at the end are the same however often the work was interrupted and with however 
 """
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ def _work(
     )
     # every worker thread computes with one thread of its own, so that codes do not depend on it
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    with bar, pool:
+    with bar, pool, _dropping(pool):
         for name in [n for n in parts if n not in done]:
             lines, bad = _encode_part(encode, parts[name], pool, bar)
             rejected.add(bad)
@@ -167,6 +168,16 @@ def _work(
     rejected.limit(max_rejected)
     update = {"shards": _sorted(done), "complete": True}
     write_metadata(out, metadata.model_copy(update=update))
+
+
+@contextmanager
+def _dropping(pool: ThreadPoolExecutor) -> Iterator[None]:
+    """On Ctrl-C or an error forget what is queued, which the pool would otherwise finish first."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
 
 
 def _encode_part(
