@@ -39,13 +39,13 @@ _DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "BOOL
 
 def plain_state(model: "Autoencoder") -> dict[str, Tensor]:
     """Return the model's tensors with weight norm folded in, by name."""
+    if not any("parametrizations" in name for name in model.state_dict()):
+        return dict(model.state_dict())
     with torch.device("meta"):
         shell = type(model)(model.config)
-    shell.load_state_dict(model.state_dict(), assign=True, strict=_is_parametrised(model))
-    if _is_parametrised(model):
-        fold_weight_norm(shell)
-        return dict(shell.state_dict())
-    return dict(model.state_dict())
+    shell.load_state_dict(model.state_dict(), assign=True)
+    fold_weight_norm(shell)
+    return dict(shell.state_dict())
 
 
 def save(model: "Autoencoder", folder: Path) -> None:
@@ -109,10 +109,6 @@ def load(path: str | Path, plugins: Collection[str] = ()) -> "Autoencoder":
     if _stated_digest(data) not in (None, _digest(state)):
         raise CheckpointError(f"{folder / WEIGHTS} is damaged: its checksum differs; copy it again")
     return model.eval().requires_grad_(requires_grad=False)
-
-
-def _is_parametrised(model: "Autoencoder") -> bool:
-    return any("parametrizations" in k for k in model.state_dict())
 
 
 def _folder(path: Path) -> Path:
