@@ -217,5 +217,5 @@ def test_a_fingerprint_tells_models_apart():
     a, b = small_model(seed=0), small_model(seed=0)
     assert a.fingerprint() == b.fingerprint()
     with torch.no_grad():
-        b.bottleneck.ema_sum[0, 0] += 1e-6
+        b.bottleneck.codebook.ema_sum[0, 0] += 1e-6
     assert a.fingerprint() != b.fingerprint()

@@ -58,7 +58,7 @@ def test_every_file_is_one_component_with_a_described_config(kind):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ConfigError, match=r"'vq_em'; known: identity.*did you mean 'vq_ema'"):
+    with pytest.raises(ConfigError, match=r"'vq_em'; known: bsq, .*did you mean 'vq_ema'"):
         registry.get("bottlenecks", "vq_em")
 
 

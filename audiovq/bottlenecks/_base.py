@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -71,6 +70,26 @@ class Statistics:
     sums: Mapping[str, Tensor]
     candidates: Mapping[str, Candidates] = field(default_factory=dict)
 
+    @staticmethod
+    def nest(parts: Mapping[str, "Statistics"]) -> "Statistics":
+        """Return the statistics of several named codebooks as one, by names like `slow/count`."""
+        return Statistics(
+            sums={f"{name}/{k}": v for name, p in parts.items() for k, v in p.sums.items()},
+            candidates={
+                f"{name}/{k}": v for name, p in parts.items() for k, v in p.candidates.items()
+            },
+        )
+
+    def part(self, name: str) -> "Statistics":
+        """Return what `nest` was given under that name."""
+        start = f"{name}/"
+        return Statistics(
+            sums={k.removeprefix(start): v for k, v in self.sums.items() if k.startswith(start)},
+            candidates={
+                k.removeprefix(start): v for k, v in self.candidates.items() if k.startswith(start)
+            },
+        )
+
     def __add__(self, other: "Statistics") -> "Statistics":
         return Statistics(
             sums={k: v + other.sums[k] for k, v in self.sums.items()},
@@ -112,6 +131,8 @@ class Bottleneck(nn.Module, ABC):
         stride: encoder frames per frame of codes.
         context: frames of codes to the left and right that one code depends on.
         needs_input_gradient: whether `Context.x` must be a leaf with gradient.
+        has_rate: whether `rate` says how many bits a frame costs; true of models with a prior of
+            their own that are not discrete.
     """
 
     in_channels: int
@@ -119,6 +140,7 @@ class Bottleneck(nn.Module, ABC):
     stride: int = 1
     context: tuple[int, int] = (0, 0)
     needs_input_gradient: bool = False
+    has_rate: bool = False
 
     @abstractmethod
     def forward(self, z: Float[Tensor, "B C T"], context: Context = ...) -> BottleneckOutput:
@@ -135,6 +157,10 @@ class Bottleneck(nn.Module, ABC):
     def embed(self, z: Float[Tensor, "B C T"], context: Context) -> Float[Tensor, "B D T"]:
         """Return what the decoder would receive, at inference."""
         return self.forward(z, context).z
+
+    def rate(self, z: Float[Tensor, "B C T"]) -> Float[Tensor, "B T"]:
+        """Return the bits each frame costs under the bottleneck's own prior, if `has_rate`."""
+        raise NotImplementedError
 
 
 class DiscreteBottleneck(Bottleneck):
@@ -167,18 +193,3 @@ class DiscreteBottleneck(Bottleneck):
     def embed(self, z: Float[Tensor, "B C T"], context: Context) -> Float[Tensor, "B D T"]:
         """Return what the decoder would receive, at inference."""
         return self.decode(self.encode(z, context))
-
-
-def describe_counts(counts: Float[Tensor, "N"], prefix: str = "") -> dict[str, Any]:
-    """Summarise how often each code was used.
-
-    Returns:
-        perplexity: 2 to the entropy of the code distribution, in [1, N].
-        usage: share of codes used at least once, in [0, 1].
-    """
-    p = counts.double() / counts.double().sum().clamp_min(1.0)
-    entropy = -torch.special.xlogy(p, p).sum()
-    return {
-        f"{prefix}perplexity": float(entropy.exp()),
-        f"{prefix}usage": float((counts > 0).double().mean()),
-    }

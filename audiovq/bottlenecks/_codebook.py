@@ -4,6 +4,7 @@ Rows are frames: z is (R, D) with R = B * T. Nothing here builds an R x N x D te
 one-hot, or more than one block of the R x N scores.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,39 +23,22 @@ _BLOCK_BYTES = {"cpu": 2 << 20, "cuda": 256 << 20}
 def nearest(z: Float[Tensor, "R D"], codebook: Float[Tensor, "N D"]) -> Int[Tensor, "R"]:
     """Return the index of the nearest code of every row; ties go to the lowest index.
 
-    Minimises |e|^2 / 2 - z.e, block by block, in float32 whatever the autocast state.
+    Minimises |e|^2 / 2 - z.e, block by block, in float32 or better whatever the autocast state.
     """
     R, N = len(z), len(codebook)
+    dtype = torch.promote_types(z.dtype, torch.float32)
     with torch.no_grad(), without_autocast(z.device):
-        z, codebook = z.float(), codebook.float()
+        z, codebook = z.to(dtype), codebook.to(dtype)
         half_norms = codebook.square().sum(dim=1) / 2
         rows = max(1, _BLOCK_BYTES.get(z.device.type, 2 << 20) // (4 * N))
         codes = torch.empty(R, dtype=torch.int64, device=z.device)
-        scores = torch.empty(min(rows, R), N, device=z.device)
+        scores = torch.empty(min(rows, R), N, device=z.device, dtype=dtype)
         for start in range(0, R, rows):
             block = z[start : start + rows]
             out = scores[: len(block)]
             torch.addmm(half_norms, block, codebook.T, alpha=-1.0, out=out)
             torch.argmin(out, dim=1, out=codes[start : start + rows])
     return codes
-
-
-class _StraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, z_q: Tensor) -> Tensor:  # noqa: ARG004
-        return z_q.view_as(z_q)
-
-    @staticmethod
-    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
-        return grad[0], None
-
-
-def straight_through(z: Float[Tensor, "*S"], z_q: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
-    """Return z_q itself, bit for bit, with its gradient going to z.
-
-    The usual `z + (z_q - z).detach()` equals z_q for only about two thirds of the elements.
-    """
-    return _StraightThrough.apply(z, z_q)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _SquaredDistance(torch.autograd.Function):
@@ -89,30 +73,57 @@ def count_and_sum(
     """Return how many real rows each code was given, and the sum of those rows."""
     if real is not None:  # what is not real goes to one code beyond the last
         codes = torch.where(real, codes, size)
-    ones = torch.ones(len(codes), device=z.device)
-    counts = torch.zeros(size + 1, device=z.device).index_add_(0, codes, ones)
-    sums = torch.zeros(size + 1, z.shape[1], device=z.device).index_add_(0, codes, z)
-    return counts[:size], sums[:size]
+    counts = count(codes, size, real).to(z.dtype)
+    sums = z.new_zeros(size + 1, z.shape[1]).index_add_(0, codes, z)
+    return counts, sums[:size]
+
+
+def count(codes: Int[Tensor, "R"], size: int, real: Bool[Tensor, "R"] | None) -> Float[Tensor, "N"]:
+    """Return how many real rows each code was given."""
+    if real is not None:
+        codes = torch.where(real, codes, size)
+    ones = torch.ones(len(codes), device=codes.device)
+    return torch.zeros(size + 1, device=codes.device).index_add_(0, codes, ones)[:size]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Some rows of a batch, each a pure function of its item's key and its frame.
+
+    Attributes:
+        hashes: ascending; `EMPTY` where there are too few real rows.
+        index: the rows.
+    """
+
+    hashes: Int[Tensor, "M"]
+    index: Int[Tensor, "M"]
+
+    def of(self, z: Float[Tensor, "R D"]) -> Candidates:
+        """Return the drawn rows of z; zeros where there are too few."""
+        frames = torch.where((self.hashes != EMPTY).unsqueeze(1), z[self.index], 0.0)
+        return Candidates(hashes=self.hashes, frames=frames)
 
 
 def draw(
-    z: Float[Tensor, "R D"],
-    keys: Int[Tensor, "B"],
-    real: Bool[Tensor, "R"] | None,
-    size: int,
-    name: str,
-) -> Candidates:
-    """Draw up to `size` real rows, each a pure function of its item's key and its frame."""
-    hashes = random.bits(keys, name, len(z) // max(1, len(keys))).flatten()
+    keys: Int[Tensor, "B"], frames: int, real: Bool[Tensor, "R"] | None, size: int, name: str
+) -> Draw:
+    """Draw up to `size` real rows of a batch.
+
+    Args:
+        keys: of the items.
+        frames: rows per item.
+        real: which rows count; None: all.
+        size: rows to draw.
+        name: of the draw.
+    """
+    hashes = random.bits(keys, name, frames).flatten()
     if real is not None:
         hashes = torch.where(real, hashes, EMPTY)
     kept, index = hashes.topk(min(size, len(hashes)), largest=False)
-    missing = size - len(kept)
-    frames = torch.where((kept != EMPTY).unsqueeze(1), z[index], 0.0)
-    if missing:
+    if missing := size - len(kept):
         kept = torch.cat([kept, kept.new_full((missing,), EMPTY)])
-        frames = torch.cat([frames, frames.new_zeros(missing, z.shape[1])])
-    return Candidates(hashes=kept, frames=frames)
+        index = torch.cat([index, index.new_zeros(missing)])
+    return Draw(kept, index)
 
 
 def kmeans(

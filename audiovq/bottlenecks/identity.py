@@ -19,6 +19,7 @@ class Identity(Bottleneck):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
+        self.config = config
         self.in_channels = self.out_channels = config.dim
 
     def forward(self, z: Float[Tensor, "B C T"], context: Context = Context()) -> BottleneckOutput:

@@ -6,6 +6,7 @@ from sklearn.cluster import KMeans
 
 from audiovq.bottlenecks import _codebook as codebook
 from audiovq.bottlenecks._base import EMPTY
+from audiovq.bottlenecks._estimators import straight_through
 
 
 def nearest_reference(z, e):
@@ -46,7 +47,7 @@ def test_nearest_is_float32_under_autocast():
 
 def test_straight_through_is_the_code_itself_bit_for_bit():
     z, z_q = torch.randn(4000, requires_grad=True), torch.randn(4000)
-    out = codebook.straight_through(z, z_q)
+    out = straight_through(z, z_q)
     assert torch.equal(out, z_q)
     assert not torch.equal(z + (z_q - z).detach(), z_q)  # the usual formula is not
     out.backward(torch.arange(4000.0))
@@ -72,9 +73,10 @@ def test_counts_and_sums_equal_a_one_hot_product():
 
 def test_a_draw_is_by_key_and_frame_whatever_the_batch():
     z, keys = torch.randn(60, 3), torch.tensor([5, 6, 7])
-    whole = codebook.draw(z, keys, None, 10, "x")
+    whole = codebook.draw(keys, len(z) // len(keys), None, 10, "x").of(z)
     parts = [
-        codebook.draw(z[i * 20 : i * 20 + 20], keys[i : i + 1], None, 10, "x") for i in (2, 0, 1)
+        codebook.draw(keys[i : i + 1], 20, None, 10, "x").of(z[i * 20 : i * 20 + 20])
+        for i in (2, 0, 1)
     ]
     merged = parts[0] + parts[1] + parts[2]
     assert torch.equal(merged.hashes, whole.hashes)
@@ -83,7 +85,7 @@ def test_a_draw_is_by_key_and_frame_whatever_the_batch():
 
 def test_a_draw_from_too_few_frames_marks_the_empty_slots():
     real = torch.tensor([True, False, True])
-    drawn = codebook.draw(torch.randn(3, 2), torch.tensor([1]), real, 5, "x")
+    drawn = codebook.draw(torch.tensor([1]), 3, real, 5, "x").of(torch.randn(3, 2))
     assert (drawn.hashes != EMPTY).tolist() == [True, True, False, False, False]
 
 

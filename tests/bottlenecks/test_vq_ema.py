@@ -17,8 +17,8 @@ def make(**values):
 
 
 def set_codes(vq, codes):
-    vq.ema_count.fill_(1.0)
-    vq.ema_sum.copy_(codes)
+    vq.codebook.ema_count.fill_(1.0)
+    vq.codebook.ema_sum.copy_(codes)
 
 
 def frames(items=4, length=50, dim=4, seed=0):
@@ -34,13 +34,13 @@ def test_hand_worked_step():
     torch.testing.assert_close(out.loss, torch.tensor([[0.25, 1.0, 0.25]]))
     vq.update(out.statistics)
     # counts 0.9 + 0.1 times 2 and 1; sums 0.9 times 0 and 10, plus 0.1 times 3 and 9
-    torch.testing.assert_close(vq.ema_count, torch.tensor([1.1, 1.0]))
-    torch.testing.assert_close(vq.codebook, torch.tensor([[0.3 / 1.1], [9.9 / 1.0]]))
+    torch.testing.assert_close(vq.codebook.ema_count, torch.tensor([1.1, 1.0]))
+    torch.testing.assert_close(vq.codebook.vectors, torch.tensor([[0.3 / 1.1], [9.9 / 1.0]]))
 
 
 def test_many_steps_equal_the_equations_in_float64():
     vq = make(decay=0.8)
-    N, m = torch.ones(8, dtype=torch.float64), vq.ema_sum.double().clone()
+    N, m = torch.ones(8, dtype=torch.float64), vq.codebook.ema_sum.double().clone()
     for step in range(20):
         z = frames(seed=step)
         rows = z.transpose(1, 2).reshape(-1, 4).double()
@@ -50,8 +50,8 @@ def test_many_steps_equal_the_equations_in_float64():
         N = 0.8 * N + 0.2 * hot.sum(0)
         m = 0.8 * m + 0.2 * hot.T @ rows
         vq.update(vq(z).statistics)
-    torch.testing.assert_close(vq.ema_count.double(), N, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(vq.ema_sum.double(), m, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(vq.codebook.ema_count.double(), N, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(vq.codebook.ema_sum.double(), m, rtol=1e-4, atol=1e-4)
 
 
 def test_no_decay_is_one_step_of_kmeans():
@@ -63,7 +63,7 @@ def test_no_decay_is_one_step_of_kmeans():
         vq.update(vq(z).statistics)
     theirs = KMeans(8, init=rows[:8].numpy(), n_init=1, max_iter=40, tol=0).fit(rows.numpy())
     torch.testing.assert_close(
-        vq.codebook, torch.from_numpy(theirs.cluster_centers_), atol=1e-3, rtol=1e-3
+        vq.codebook.vectors, torch.from_numpy(theirs.cluster_centers_), atol=1e-3, rtol=1e-3
     )
 
 
@@ -116,15 +116,15 @@ def test_a_revived_code_survives_the_next_steps():
     for _ in range(8):  # until its count has fallen below the threshold
         out = vq(z)
         vq.update(out.statistics)
-        if vq.codebook[5].abs().max() < 100:
+        if vq.codebook.vectors[5].abs().max() < 100:
             break
-    revived = vq.codebook[5].clone()
+    revived = vq.codebook.vectors[5].clone()
     rows = z.transpose(1, 2).reshape(-1, 4)
     assert (rows - revived).abs().sum(1).min() < 1e-3  # it is a frame of the batch
     out = vq(z)
     assert (out.codes == 5).sum() > 0
     vq.update(out.statistics)
-    assert (vq.codebook[5] - revived).norm() < 0.9 * revived.norm().clamp_min(1.0)
+    assert (vq.codebook.vectors[5] - revived).norm() < 0.9 * revived.norm().clamp_min(1.0)
     assert vq(z).codes.eq(5).sum() > 0
 
 
@@ -147,39 +147,41 @@ def test_statistics_of_all_parts_count():
     ]
     parts.update(statistics[0] + statistics[1])
     whole.update(whole(z).statistics)
-    torch.testing.assert_close(parts.ema_sum, whole.ema_sum)
+    torch.testing.assert_close(parts.codebook.ema_sum, whole.codebook.ema_sum)
 
 
 def test_a_code_that_is_never_hit_stays_where_it_is():
     """Defect c (pythae, bshall): after one step an unhit code was thrown to norm 200."""
     vq = make(codebook_size=512, decay=0.999)
-    before = vq.codebook.clone()
+    before = vq.codebook.vectors.clone()
     z = frames(items=4, length=208)
     out = vq(z)
     unhit = out.statistics.sums["count"] == 0
     assert unhit.sum() > 100
     vq.update(out.statistics)
-    assert vq.codebook.norm(dim=1).max() < 2 * max(before.norm(dim=1).max(), z.norm(dim=1).max())
-    torch.testing.assert_close(vq.codebook[unhit], before[unhit], rtol=1e-3, atol=1e-4)
+    assert vq.codebook.vectors.norm(dim=1).max() < 2 * max(
+        before.norm(dim=1).max(), z.norm(dim=1).max()
+    )
+    torch.testing.assert_close(vq.codebook.vectors[unhit], before[unhit], rtol=1e-3, atol=1e-4)
     for _ in range(20_000):  # far below the floor without it
-        vq.ema_count.mul_(1.0)
+        vq.codebook.ema_count.mul_(1.0)
         vq.update(out.statistics)
-    torch.testing.assert_close(vq.codebook[unhit], before[unhit], rtol=0.05, atol=1e-3)
+    torch.testing.assert_close(vq.codebook.vectors[unhit], before[unhit], rtol=0.05, atol=1e-3)
 
 
 def test_smoothing_acts_on_a_copy():
     """Defect d (pythae, bshall): the smoothed count was stored back and compounded."""
     vq = make(eps=1.0)
-    count, total = vq.ema_count.clone(), vq.ema_count.sum()
+    count, total = vq.codebook.ema_count.clone(), vq.codebook.ema_count.sum()
     for _ in range(3):
-        _ = vq.codebook
-    assert torch.equal(vq.ema_count, count)
+        _ = vq.codebook.vectors
+    assert torch.equal(vq.codebook.ema_count, count)
     # 20 steps of N <- g N + (1 - g) n keep the exact total of the frames seen.
     z = frames()
     for _ in range(20):
         vq.update(vq(z).statistics)
     expected = total * 0.99**20 + 200 * (1 - 0.99**20)
-    assert float(vq.ema_count.sum()) == pytest.approx(float(expected), rel=1e-4)
+    assert float(vq.codebook.ema_count.sum()) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_evaluation_never_initialises_or_updates():
@@ -238,7 +240,7 @@ def test_revival_looks_only_every_so_many_steps():
     set_codes(vq, codes)
     for step in range(1, 11):
         vq.update(vq(frames(seed=step)).statistics)
-        assert (vq.codebook[5].max() < 100) == (step == 10)
+        assert (vq.codebook.vectors[5].max() < 100) == (step == 10)
 
 
 def test_large_values_do_not_cancel():
@@ -262,7 +264,7 @@ def test_initialise_sets_kmeans_centres_of_real_frames_only():
     mask[:, :, 60:] = False
     poisoned = torch.where(mask, z, 1e6)
     vq.initialise(poisoned, Context(mask=mask))
-    assert vq.codebook.abs().max() < 10
+    assert vq.codebook.vectors.abs().max() < 10
     usage = vq.describe(vq(z).statistics)
     assert usage["usage"] == 1.0
 
