@@ -20,8 +20,11 @@ _MOST_CODES = 1 << 24
 class Config(JitterConfig):
     """Settings of the finite scalar quantizer."""
 
-    levels: tuple[Annotated[int, Field(ge=2, le=1024)], ...] = Field(
-        (8, 8, 8), min_length=1, max_length=24, description="levels of each channel; N = product"
+    levels: tuple[Annotated[int, Field(ge=3, le=1024)], ...] = Field(
+        (8, 8, 8),
+        min_length=1,
+        max_length=24,
+        description="levels of each channel, N = their product; channels of 2 levels: see lfq",
     )
     codebook_size: int | None = Field(
         None, description="number of codes N, if one wants to be told when levels do not make it"

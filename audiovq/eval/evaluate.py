@@ -119,15 +119,16 @@ def _report(
 
 
 def _means(run: Measurements) -> Iterator[Value]:
-    """Yield means over utterances; speed is per second of audio, so utterances weigh by length."""
+    """Yield means over utterances; what is per second of audio weighs them by length."""
     groups = run.groups.index[run.kept]
-    for name in (*NAMES, "encode_rtf", "decode_rtf"):
+    for name in (*NAMES, "kl_bitrate", "encode_rtf", "decode_rtf"):
         have = [i for i, row in enumerate(run.rows) if row.get(name) is not None]
         if not have:
             continue
         values = np.array([run.rows[i][name] for i in have])
         speed = name.endswith("_rtf")
-        weights = np.array([run.rows[i]["seconds"] if speed else 1.0 for i in have])
+        per_second = speed or name == "kl_bitrate"
+        weights = np.array([run.rows[i]["seconds"] if per_second else 1.0 for i in have])
         # Which speaker speaks does not matter to speed: every utterance is a measurement.
         units = np.array(have) if speed else groups[have]
         unit = "utterances" if speed else run.groups.unit

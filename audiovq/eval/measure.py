@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from audiovq import inference
 from audiovq.autoencoder import Autoencoder
 from audiovq.data.manifest import Manifest, Record
 from audiovq.eval import codebook, machine
@@ -84,6 +85,11 @@ class Measurements:
             x_hat, decode = self._timed(lambda: self.model.decode_embedding(z, x.shape[-1]))
             counts = None
         times = {"encode_rtf": encode / seconds, "decode_rtf": decode / seconds}
+        if self.model.bottleneck.has_rate:
+            bits = inference.run(
+                inference.to_rate(self.model), x, None, exact=False, chunk_frames=None
+            )
+            times["kl_bitrate"] = float(bits.double().sum()) / seconds
         return self.scorer(x, x_hat), counts, times
 
     def _long(self, record: Record) -> tuple[Scores, Counts | None, dict[str, float]]:

@@ -159,6 +159,15 @@ METRICS: dict[str, Metric] = {
         1,
         per_frame=True,
     ),
+    "kl_bitrate": Metric(
+        "KL rate",
+        "bit/s",
+        "",
+        "divergence of the posteriors from the model's own Gaussian prior, in bits per second of "
+        "audio: what sending samples of them would cost with bits-back coding; of VAEs only, and "
+        "not of utterances over 60 s",
+        1,
+    ),
     "encode_rtf": Metric(
         "real-time factor, encode",
         "",
