@@ -15,6 +15,7 @@ from audiovq.bottlenecks._base import BottleneckOutput, Context, DiscreteBottlen
 from audiovq.bottlenecks._estimators import straight_through
 from audiovq.bottlenecks._health import describe_counts
 from audiovq.bottlenecks._jitter import JitterConfig, jitter
+from audiovq.bottlenecks._whiten import Whiten
 
 
 class Config(JitterConfig):
@@ -40,7 +41,7 @@ class BSQ(DiscreteBottleneck):
 
     Source: Zhao et al. 2024 (arXiv:2406.07548), section 4.1 and 4.2, with the paper's factorised
     second entropy. Differs in: it is of the running mean over all frames, linearised, so that it
-    does not depend on how a batch is cut.
+    does not depend on how a batch is cut; encoder output is whitened once, at the start.
 
     Buffers:
         mean (D): running mean of each bit's probability to be 1.
@@ -53,6 +54,7 @@ class BSQ(DiscreteBottleneck):
         self.config = config
         self.in_channels = self.out_channels = config.bits
         self.codebook_sizes = (1 << config.bits,)
+        self.whiten = Whiten(config.bits)
         self.register_buffer("mean", torch.full((config.bits,), 0.5))
 
     @property
@@ -104,7 +106,9 @@ class BSQ(DiscreteBottleneck):
         return rearrange(self._vectors(codes[:, 0].flatten()), "(b t) d -> b d t", b=len(codes))
 
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:
-        """Do nothing: the codes are given."""
+        """Whiten encoder output, so that every sign starts as a coin of its own."""
+        rows = rearrange(z, "b d t -> (b t) d")
+        self.whiten.initialise(rows if context.mask is None else rows[context.mask.flatten()])
 
     @torch.no_grad()
     def update(self, statistics: Statistics) -> None:
@@ -118,8 +122,7 @@ class BSQ(DiscreteBottleneck):
         return describe_counts(statistics.sums["count"])
 
     def _rows(self, z: Float[Tensor, "B D T"]) -> Float[Tensor, "R D"]:
-        rows = rearrange(z, "b d t -> (b t) d").to(self.mean.dtype)
-        return F.normalize(rows, dim=1)
+        return F.normalize(self.whiten(rearrange(z, "b d t -> (b t) d")), dim=1)
 
     @staticmethod
     def _search(rows: Float[Tensor, "R D"], real: Bool[Tensor, "R"] | None) -> Int[Tensor, "R"]:

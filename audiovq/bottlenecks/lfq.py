@@ -12,6 +12,7 @@ from audiovq.bottlenecks._base import BottleneckOutput, Context, DiscreteBottlen
 from audiovq.bottlenecks._estimators import straight_through
 from audiovq.bottlenecks._health import describe_counts
 from audiovq.bottlenecks._jitter import JitterConfig, jitter
+from audiovq.bottlenecks._whiten import Whiten
 
 
 class Config(JitterConfig):
@@ -36,7 +37,8 @@ class LFQ(DiscreteBottleneck):
 
     Source: Yu et al. 2023 (MAGVIT-v2, arXiv:2310.05737), section 3.1, eq. 5. Differs in: the
     second entropy is of the running mean over all frames, linearised, so that it does not depend
-    on how a batch is cut; it is exact over all 2^bits codes.
+    on how a batch is cut, and exact over all 2^bits codes; encoder output is whitened once, at
+    the start.
 
     Buffers:
         mean (2^(bits // 2), rest): running mean of the soft codes' probabilities.
@@ -49,6 +51,7 @@ class LFQ(DiscreteBottleneck):
         self.config = config
         self.in_channels = self.out_channels = config.bits
         self.codebook_sizes = (1 << config.bits,)
+        self.whiten = Whiten(config.bits)
         high = 1 << (config.bits // 2)
         shape = high, self.codebook_sizes[0] // high
         self.register_buffer("mean", torch.full(shape, 1.0 / self.codebook_sizes[0]))
@@ -101,7 +104,9 @@ class LFQ(DiscreteBottleneck):
         return rearrange(self._vectors(codes[:, 0].flatten()), "(b t) d -> b d t", b=len(codes))
 
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:
-        """Do nothing: the codes are given."""
+        """Whiten encoder output, so that every sign starts as a coin of its own."""
+        rows = rearrange(z, "b d t -> (b t) d")
+        self.whiten.initialise(rows if context.mask is None else rows[context.mask.flatten()])
 
     @torch.no_grad()
     def update(self, statistics: Statistics) -> None:
@@ -125,7 +130,7 @@ class LFQ(DiscreteBottleneck):
         return Statistics(sums={"count": counts, "soft": soft.total(weights)})
 
     def _rows(self, z: Float[Tensor, "B D T"]) -> Float[Tensor, "R D"]:
-        return rearrange(z, "b d t -> (b t) d").to(self.mean.dtype)
+        return self.whiten(rearrange(z, "b d t -> (b t) d"))  # type: ignore[no-any-return]
 
     @staticmethod
     def _search(rows: Float[Tensor, "R D"], real: Bool[Tensor, "R"] | None) -> Int[Tensor, "R"]:

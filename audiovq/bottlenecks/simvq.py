@@ -3,8 +3,10 @@
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
+from audiovq.bottlenecks import _codebook as codebook
 from audiovq.bottlenecks import _learned as learned
 from audiovq.bottlenecks._base import BottleneckOutput, Context, DiscreteBottleneck, Statistics
 from audiovq.bottlenecks._health import describe_fit
@@ -15,17 +17,19 @@ from audiovq.nn.precision import without_autocast
 class Config(learned.LearnedConfig):
     """Settings of SimVQ."""
 
+    kmeans_iterations: int = Field(20, ge=0, description="k-means iterations of the frozen codes")
+
 
 class SimVQ(DiscreteBottleneck):
     """Replace each frame by its nearest code C W, with C frozen and W learned.
 
     Every step moves every code, so none is left behind.
 
-    Source: Zhu et al. 2024 (arXiv:2411.02038), section 4. Differs in: W starts as the multiple of
-    the identity that gives the codes the frames' size.
+    Source: Zhu et al. 2024 (arXiv:2411.02038), section 4. Differs in: the frozen codes are
+    clustered from the first frames, whose mean no linear map of random codes could reach.
 
     Buffers:
-        frozen (N, D): random codes, each of length about 1.
+        frozen (N, D): the codes before the map.
     """
 
     frozen: Float[Tensor, "N D"]
@@ -63,11 +67,12 @@ class SimVQ(DiscreteBottleneck):
 
     @torch.no_grad()
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:
-        """Give the codes the size of encoder output."""
+        """Set the frozen codes to k-means centres of encoder output, and W to the identity."""
         rows = learned.rows_of(z, self.frozen)
         rows = rows if context.mask is None else rows[context.mask.flatten()]
-        size = rows.square().mean().sqrt() / self.frozen.square().mean().sqrt()
-        self.map.copy_(size * torch.eye(len(self.map), device=self.map.device))
+        iterations = self.config.kmeans_iterations
+        self.frozen.copy_(codebook.kmeans(rows, len(self.frozen), iterations=iterations))
+        self.map.copy_(torch.eye(len(self.map)))
 
     def describe(self, statistics: Statistics) -> dict[str, float]:
         """Return perplexity, usage, drift and relative_error of the frames."""

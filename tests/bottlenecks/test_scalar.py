@@ -51,9 +51,8 @@ def test_every_fsq_code_decodes_to_its_own_place(levels):
     for size in levels:
         digits.append(rest % size)
         rest //= size
-    assert torch.equal(
-        (values[0].T * (fsq.sizes // 2) + fsq.sizes // 2).long().T, torch.stack(digits)
-    )
+    half = (torch.tensor(levels) // 2).unsqueeze(1)
+    assert torch.equal((values[0] * half + half).round().long(), torch.stack(digits))
 
 
 def test_fsq_reaches_its_outer_levels():
@@ -160,3 +159,19 @@ def test_the_running_mean_is_that_of_real_frames_of_all_batches(make):
     before = module.mean.clone()
     module.update(module(z, Context(mask=torch.zeros_like(mask))).statistics)
     assert torch.equal(module.mean, before)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: LFQ(LFQConfig(bits=5)), lambda: BSQ(BSQConfig(bits=5)), lambda: FSQ(FSQConfig()),
+])  # fmt: skip
+def test_initialise_spreads_frames_that_are_alike_over_the_codes(make):
+    module = make()
+    D = module.in_channels
+    alike = frames(1).expand(-1, D, -1) + 0.1 * frames(D, seed=1) + 7.0
+    before = module.describe(module(alike).statistics)["perplexity"]
+    module.initialise(alike)
+    after = module.describe(module(alike).statistics)["perplexity"]
+    assert before < 3
+    assert after > 20
+    module.initialise(torch.full((1, D, 9), 0.3))  # constant frames are only centred
+    assert torch.isfinite(module(alike).z).all()
