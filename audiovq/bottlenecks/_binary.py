@@ -8,24 +8,28 @@ over all codes cost two matrix products with 2^(D/2) columns, and no frames-by-c
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-
-def to_codes(bits: Bool[Tensor, "R D"]) -> Int[Tensor, "R"]:
-    """Return the number each row of bits makes, first bit highest."""
-    return (bits.long() * places(bits)).sum(dim=1)
+from audiovq.nn.precision import without_autocast
 
 
-def to_bits(codes: Int[Tensor, "R"], dim: int) -> Bool[Tensor, "R {dim}"]:
-    """Return the bits of each code, first bit highest."""
-    return (codes.unsqueeze(1) >> torch.arange(dim - 1, -1, -1, device=codes.device)) & 1 == 1
+def to_codes(rows: Float[Tensor, "R D"]) -> Int[Tensor, "R"]:
+    """Return the number that each row's signs make, first highest; positive is 1.
+
+    A matrix product of float32 counts exactly up to 24 bits.
+    """
+    with torch.no_grad(), without_autocast(rows.device):
+        places = 2.0 ** torch.arange(rows.shape[1] - 1, -1, -1, device=rows.device)
+        return ((rows > 0).to(places.dtype) @ places).long()
 
 
-def places(bits: Bool[Tensor, "R D"]) -> Int[Tensor, "D"]:
-    """Return what each bit adds to a code."""
-    return 1 << torch.arange(bits.shape[1] - 1, -1, -1, device=bits.device)
+def to_signs(codes: Int[Tensor, "R"], dim: int, size: float = 1.0) -> Float[Tensor, "R {dim}"]:
+    """Return `size` where a bit of the code is 1 and `-size` where it is 0, first bit highest."""
+    places = 1 << torch.arange(dim - 1, -1, -1, device=codes.device)
+    bits = codes.unsqueeze(1).bitwise_and(places) != 0
+    return torch.where(bits, size, -size)
 
 
 def bit_entropy(logits: Float[Tensor, "R D"]) -> Float[Tensor, "R"]:

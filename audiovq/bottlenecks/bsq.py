@@ -126,10 +126,9 @@ class BSQ(DiscreteBottleneck):
 
     @staticmethod
     def _search(rows: Float[Tensor, "R D"], real: Bool[Tensor, "R"] | None) -> Int[Tensor, "R"]:
-        codes = binary.to_codes(rows.detach() > 0)
+        codes = binary.to_codes(rows)
         return codes if real is None else torch.where(real, codes, 0)
 
     def _vectors(self, codes: Int[Tensor, "R"]) -> Float[Tensor, "R D"]:
-        bits = binary.to_bits(codes, self.config.bits).to(self.mean.dtype)
-        signs: Tensor = bits * 2 - 1
-        return signs / math.sqrt(self.config.bits)
+        signs = binary.to_signs(codes, self.config.bits, 1.0 / math.sqrt(self.config.bits))
+        return signs.to(self.mean.dtype)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -15,8 +15,9 @@ from audiovq.bottlenecks._estimators import straight_through
 from audiovq.bottlenecks._health import describe_counts
 from audiovq.bottlenecks._jitter import JitterConfig, jitter
 from audiovq.bottlenecks._whiten import Whiten
+from audiovq.nn.precision import without_autocast
 
-_MOST_CODES = 1 << 24
+_MOST_CODES = 1 << 24  # up to here float32 counts exactly
 
 
 class Config(JitterConfig):
@@ -69,18 +70,19 @@ class FSQ(DiscreteBottleneck):
             z: levels in [-1, 1], with the gradient of the bounded channels. loss: 0. codes: in
             [0, N).
         """
-        bounded = self._bound(z)
-        codes = self._mask(self._codes(bounded), context)
-        passed = straight_through(bounded / (self._sizes(z) // 2), self.decode(codes))
-        loss = (bounded.detach() * 0.0).sum(dim=1)  # 0, or NaN where z is, which is rounded away
-        if context.mask is not None:
-            loss = torch.where(context.mask.squeeze(1), loss, 0.0)
+        B, _, T = z.shape
         real = None if context.mask is None else context.mask.flatten()
-        counts = codebook.count(codes.flatten(), self.codebook_sizes[0], real)
+        bounded = self._bound(z)
+        half = self._half(bounded)
+        rounded = bounded.detach().round()
+        codes = self._codes(rounded, real)
+        passed = straight_through(bounded / half, rounded / half)
+        counts = codebook.count(codes, self.codebook_sizes[0], real)
+        levels = rearrange(passed, "(b t) d -> b d t", b=B)
         return BottleneckOutput(
-            z=jitter(passed, self.config.jitter if self.training else 0.0, context),
-            loss=loss,
-            codes=codes,
+            z=jitter(levels, self.config.jitter if self.training else 0.0, context),
+            loss=bounded.new_zeros(B, T),
+            codes=codes.view(B, 1, T),
             statistics=Statistics(sums={"count": counts}),
         )
 
@@ -88,13 +90,17 @@ class FSQ(DiscreteBottleneck):
         self, z: Float[Tensor, "B D T"], context: Context = Context()
     ) -> Int[Tensor, "B K T"]:
         """Return each frame's place in the grid, in [0, N); 0 where masked."""
-        return self._mask(self._codes(self._bound(z)), context)
+        real = None if context.mask is None else context.mask.flatten()
+        return self._codes(self._bound(z).round(), real).view(len(z), 1, -1)
 
     def decode(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         """Return the levels of each channel, in [-1, 1]."""
-        sizes = self._sizes(codes)
-        half = (sizes // 2).to(self.whiten.mean.dtype)
-        return (codes // self._places(codes) % sizes - half) / half
+        half = self._half(codes)
+        digits, rest = [], codes[:, 0]
+        for size in self.config.levels:
+            digits.append(rest % size)
+            rest = torch.div(rest, size, rounding_mode="floor")
+        return (torch.stack(digits, dim=1) - half.unsqueeze(1)) / half.unsqueeze(1)
 
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:
         """Whiten encoder output, so that every channel starts by using its levels."""
@@ -105,28 +111,30 @@ class FSQ(DiscreteBottleneck):
         """Return perplexity in [1, N] and usage in [0, 1]."""
         return describe_counts(statistics.sums["count"])
 
-    def _sizes(self, like: Tensor) -> Int[Tensor, "1 D 1"]:
-        """Return the levels of each channel."""
-        return torch.tensor(self.config.levels, device=like.device).view(1, -1, 1)
+    def _half(self, like: Tensor) -> Float[Tensor, "D"]:
+        """Return how many levels each channel has on the lower side of its middle."""
+        half = [size // 2 for size in self.config.levels]
+        return torch.tensor(half, dtype=self.whiten.mean.dtype, device=like.device)
 
-    def _places(self, like: Tensor) -> Int[Tensor, "1 D 1"]:
-        """Return what one step of each channel adds to the code."""
+    def _bound(self, z: Float[Tensor, "B D T"]) -> Float[Tensor, "R D"]:
+        """Return frames squeezed into as many integers as there are levels, before rounding."""
+        rows = self.whiten(rearrange(z, "b d t -> (b t) d"))
+        # A little more than the range, so that rounding reaches the outer levels.
+        reach = [(size - 1) * (1 + 1e-3) / 2 for size in self.config.levels]
+        offset = [0.5 if size % 2 == 0 else 0.0 for size in self.config.levels]
+        shift = [math.atanh(o / r) for o, r in zip(offset, reach, strict=True)]
+        by = {"dtype": rows.dtype, "device": rows.device}
+        bounded: Tensor = (rows + torch.tensor(shift, **by)).tanh()
+        return torch.addcmul(-torch.tensor(offset, **by), bounded, torch.tensor(reach, **by))
+
+    def _codes(
+        self, rounded: Float[Tensor, "R D"], real: Bool[Tensor, "R"] | None
+    ) -> Int[Tensor, "R"]:
+        """Return the number that the rounded levels make; products of float32 are exact there."""
         levels = self.config.levels
-        places = [math.prod(levels[:i]) for i in range(len(levels))]
-        return torch.tensor(places, device=like.device).view(1, -1, 1)
-
-    def _bound(self, z: Float[Tensor, "B D T"]) -> Float[Tensor, "B D T"]:
-        """Return z squeezed into as many integers as there are levels, before rounding."""
-        z = rearrange(self.whiten(rearrange(z, "b d t -> (b t) d")), "(b t) d -> b d t", b=len(z))
-        sizes = self._sizes(z)
-        half = (sizes - 1) * (1 + 1e-3) / 2  # a little more, so that the outer levels are reached
-        offset = torch.where(sizes % 2 == 0, 0.5, 0.0)
-        return (z + (offset / half).atanh()).tanh() * half - offset
-
-    def _codes(self, bounded: Float[Tensor, "B D T"]) -> Int[Tensor, "B 1 T"]:
-        levels = bounded.detach().nan_to_num().round().long() + self._sizes(bounded) // 2
-        return (levels * self._places(bounded)).sum(dim=1, keepdim=True)
-
-    @staticmethod
-    def _mask(codes: Int[Tensor, "B 1 T"], context: Context) -> Int[Tensor, "B 1 T"]:
-        return codes if context.mask is None else torch.where(context.mask, codes, 0)
+        places = [float(math.prod(levels[:i])) for i in range(len(levels))]
+        lowest = sum(p * (size // 2) for p, size in zip(places, levels, strict=True))
+        with without_autocast(rounded.device):
+            number = rounded @ torch.tensor(places, dtype=rounded.dtype, device=rounded.device)
+        codes = number.nan_to_num().long() + int(lowest)
+        return codes if real is None else torch.where(real, codes, 0)

@@ -134,8 +134,9 @@ class LFQ(DiscreteBottleneck):
 
     @staticmethod
     def _search(rows: Float[Tensor, "R D"], real: Bool[Tensor, "R"] | None) -> Int[Tensor, "R"]:
-        codes = binary.to_codes(rows.detach() > 0)
+        codes = binary.to_codes(rows)
         return codes if real is None else torch.where(real, codes, 0)
 
     def _vectors(self, codes: Int[Tensor, "R"]) -> Float[Tensor, "R D"]:
-        return binary.to_bits(codes, self.config.bits).to(self.mean.dtype) * 2 - 1
+        signs = binary.to_signs(codes, self.config.bits)
+        return signs.to(self.mean.dtype)

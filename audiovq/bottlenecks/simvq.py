@@ -67,12 +67,15 @@ class SimVQ(DiscreteBottleneck):
 
     @torch.no_grad()
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:
-        """Set the frozen codes to k-means centres of encoder output, and W to the identity."""
+        """Set the codes to k-means centres of encoder output, their size kept in W."""
         rows = learned.rows_of(z, self.frozen)
         rows = rows if context.mask is None else rows[context.mask.flatten()]
         iterations = self.config.kmeans_iterations
-        self.frozen.copy_(codebook.kmeans(rows, len(self.frozen), iterations=iterations))
-        self.map.copy_(torch.eye(len(self.map)))
+        centres = codebook.kmeans(rows, len(self.frozen), iterations=iterations)
+        # Frozen codes of length 1 on average: the optimizer's steps in W then move them little.
+        size = centres.norm(dim=1).mean().clamp_min(1e-6)
+        self.frozen.copy_(centres / size)
+        self.map.copy_(size * torch.eye(len(self.map), device=self.map.device))
 
     def describe(self, statistics: Statistics) -> dict[str, float]:
         """Return perplexity, usage, drift and relative_error of the frames."""
