@@ -24,6 +24,10 @@ ModelArgument = Annotated[
     Path, typer.Argument(help="a model folder, or a run folder that holds one as `model/`")
 ]
 ManifestArgument = Annotated[Path, typer.Argument(help="a manifest made by `audiovq prepare`")]
+OutWav = Annotated[
+    Path,
+    typer.Option("-o", "--out", help="folder for the wav files, or FILE.wav for one recording"),
+]
 Threads = Annotated[int, typer.Option(min=1, max=256, help="CPU threads")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
@@ -114,9 +118,7 @@ def train(
 def resynth(
     model: ModelArgument,
     inputs: Annotated[list[Path], typer.Argument(help="audio files, or folders of them")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="folder for the wav files")] = Path(
-        "resynth"
-    ),
+    out: OutWav = Path("resynth"),
     force: Annotated[bool, typer.Option(help="replace files that are there")] = False,
     device: Device = "cpu",
     plugin: Plugin = [],  # noqa: B006  (typer copies it)
@@ -127,11 +129,50 @@ def resynth(
 
     Example: audiovq resynth runs/vq speech/ -o out
     """
+    _pass_through(_load(model, device, plugin), inputs, out, force=force)
+
+
+@app.command()
+def convert(
+    model: ModelArgument,
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(help="audio files, or folders of them")
+    ] = None,
+    speaker: Annotated[
+        str | None, typer.Option(help="who shall speak: one of --list-speakers")
+    ] = None,
+    out: OutWav = Path("converted"),
+    list_speakers: Annotated[
+        bool, typer.Option("--list-speakers", help="print the speakers the model knows, and stop")
+    ] = False,
+    force: Annotated[bool, typer.Option(help="replace files that are there")] = False,
+    device: Device = "cpu",
+    plugin: Plugin = [],  # noqa: B006
+) -> None:
+    """Say recordings in another voice: codes of whoever speaks, decoded as a speaker of training.
+
+    Takes a model that was trained with speakers, such as autoencoder/vq_speaker. Files of any
+    length are streamed.
+
+    Example: audiovq convert runs/vq_speaker hello.wav --speaker p225 -o hello_p225.wav
+    """
+    loaded = _load(model, device, plugin)
+    if list_speakers:
+        loaded.speaker_index([])  # refuses a model without speakers
+        print("\n".join(loaded.speakers))
+        return
+    if speaker is None or not inputs:
+        raise ConfigError("give recordings and --speaker NAME; --list-speakers prints the names")
+    _pass_through(loaded, inputs, out, loaded.speaker_index([speaker]), force=force)
+
+
+def _pass_through(
+    model: Any, inputs: list[Path], out: Path, condition: Any = None, *, force: bool
+) -> None:
     from tqdm import tqdm
 
     from audiovq.resynth import plan, resynthesise
 
-    loaded = _load(model, device, plugin)
     pairs = plan(inputs, out)
     there = [t for _, t in pairs if t.exists()]
     if there and not force:
@@ -139,7 +180,7 @@ def resynth(
             f"{there[0]} exists already ({len(there)} in all); add --force to replace"
         )
     for source, target in tqdm(pairs, desc="resynthesising", unit="file"):
-        done = resynthesise(loaded, source, target)
+        done = resynthesise(model, source, target, condition)
         print(f"{done.target}\t{done.seconds:.2f} s\t{done.speed:.1f} x real time")
 
 
@@ -234,6 +275,23 @@ def evaluate(
     if out is not None:
         atomic_write(out, text + "\n")
     print(text if as_json else result.table())
+
+
+@app.command()
+def doctor(
+    run: Annotated[Path, typer.Argument(help="a run folder: going on, ended or killed")],
+    as_json: Json = False,
+) -> None:
+    """Say in plain words whether training is healthy: what is wrong, by which figure, what to try.
+
+    Reads config.yaml and log.jsonl alone. The exit code is 0 whatever is found.
+
+    Example: audiovq doctor runs/vq
+    """
+    from audiovq.train.doctor import examine
+
+    diagnosis = examine(run)
+    print(diagnosis.to_json() if as_json else diagnosis.text())
 
 
 @app.command()

@@ -5,7 +5,7 @@
 The same command on the same folder continues the run.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -18,13 +18,15 @@ from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.bottlenecks._base import Context, DiscreteBottleneck, Statistics
 from audiovq.data import manifest as manifests
 from audiovq.data.loader import Batch, DataConfig, Loader
-from audiovq.errors import ConfigError
+from audiovq.errors import ConfigError, NonFiniteError
 from audiovq.losses.reconstruction import LossConfig, ReconstructionLoss
 from audiovq.train import run as runs
 from audiovq.train.checkpoint import Store
+from audiovq.train.levels import Levels
 from audiovq.train.log import Log, LogConfig
 from audiovq.train.loop import IntervalConfig, StepOutput, fit
 from audiovq.train.optim import OptimConfig, Optimizer
+from audiovq.train.speakers import condition_of, name_speakers
 
 
 class TrainConfig(IntervalConfig):
@@ -64,6 +66,7 @@ def main(config: Config) -> None:
         raise ConfigError("data.manifest is missing: make one with `audiovq prepare`, name it here")
     manifest = manifests.read(config.data.manifest, check_files=True)
     device = runs.pick_device(config.train.device)
+    config = config.model_copy(update={"model": name_speakers(config.model, manifest)})
     folder = runs.open_folder(config)
 
     torch.manual_seed(config.train.seed)  # decides the initial weights, and nothing after them
@@ -85,7 +88,7 @@ def main(config: Config) -> None:
     log = Log(folder, config.log, start, config.train.max_steps)
 
     def step(batch: Batch) -> StepOutput:
-        return forward(batch.x_input, batch.x, batch.lengths, batch.keys)
+        return forward(batch.x_input, batch.x, batch.lengths, batch.keys, batch.speakers)
 
     def save(at: int) -> None:
         store.save(at, parts)
@@ -107,25 +110,31 @@ def main(config: Config) -> None:
             save=save,
             log=log,
         )
+    except NonFiniteError as error:
+        log.stop(error)
+        raise
     finally:
         log.close()
     runs.write_report(folder, config.run.dir)
 
 
-Forward = Callable[[Tensor, Tensor, Tensor, Tensor | None], StepOutput]
+Speakers = Sequence[str | None]
+Forward = Callable[[Tensor, Tensor, Tensor, Tensor | None, Speakers], StepOutput]
 
 
 def make_forward(model: Autoencoder, config: Config, device: torch.device) -> Forward:
-    """Return the function from a batch (input, target, lengths, keys) to its loss."""
+    """Return the function from a batch (input, target, lengths, keys, speakers) to its loss."""
     loss = ReconstructionLoss(config.loss, model.sample_rate).to(device)
     bf16 = config.train.precision == "bf16"
 
-    def forward(x_input: Tensor, x: Tensor, lengths: Tensor, keys: Tensor | None) -> StepOutput:
+    def forward(
+        x_input: Tensor, x: Tensor, lengths: Tensor, keys: Tensor | None, speakers: Speakers
+    ) -> StepOutput:
         full = bool((lengths == x.shape[-1]).all())  # lengths are still on the host
         x_input, x, lengths = x_input.to(device), x.to(device), lengths.to(device)
         keys = None if keys is None else keys.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            out = model(x_input, None if full else lengths, keys)
+            out = model(x_input, None if full else lengths, keys, condition_of(model, speakers))
         terms = loss.total(loss(x, out.x_hat, lengths), lengths, lengths.sum())
         terms["bottleneck"] = out.bottleneck.loss.float().sum() / out.frames.sum()
         return StepOutput(
@@ -155,24 +164,28 @@ def make_validate(
         config.train.validation_seconds,
     )
     total = sum(x.shape[-1] for _, x in items)
+    speakers = {r.id: [r.speaker] for r in manifest.select("validation")}
 
     @torch.no_grad()
     def validate(at: int) -> dict[str, float]:
         model.eval()
         sums: dict[str, float] = {}
         statistics: Statistics | None = None
+        levels = Levels()
         for i, (name, x) in enumerate(items):
-            out = forward(x, x, torch.tensor([x.shape[-1]]), None)
+            out = forward(x, x, torch.tensor([x.shape[-1]]), None, speakers[name])
             for k, v in out.terms.items():  # weighed by length: a mean over all samples
                 sums[k] = sums.get(k, 0.0) + float(v) * x.shape[-1] / total
+            levels.add(x, out.checks["the decoder's output"])
             if out.statistics is not None:
                 statistics = out.statistics if statistics is None else statistics + out.statistics
             if i < config.log.snapshots:
-                x_hat = model.reconstruct(x.to(next(model.parameters()).device)).cpu()
+                voice = condition_of(model, speakers[name])
+                x_hat = model.reconstruct(x.to(next(model.parameters()).device), None, voice).cpu()
                 log.snapshot(at, name, x, x_hat, model.sample_rate)
         model.train()
         described = model.bottleneck.describe(statistics) if statistics else {}
-        return {f"validation/{k}": v for k, v in {**sums, **described}.items()}
+        return {f"validation/{k}": v for k, v in {**sums, **described, **levels.describe()}.items()}
 
     return validate
 

@@ -200,6 +200,26 @@ def test_codes_do_not_depend_on_the_threads_asked_for(place, tmp_path):
     assert a == b
 
 
+def test_doctor_says_what_is_wrong_and_leaves_with_0(run, tmp_path):
+    (tmp_path / "config.yaml").write_text("train: {max_steps: 9}\n")
+    lines = ['{"step": 4, "train/loss": 2.0}\n', '{"step": 5, "error": "NaN in the input"}\n']
+    (tmp_path / "log.jsonl").write_text("".join(lines))
+    code, out, _ = run("doctor", tmp_path)
+    assert code == 0
+    assert out.splitlines()[0] == "not healthy by step 5 of 9: training stopped"
+    assert "NaN in the input (step 5)" in out
+    code, out, _ = run("doctor", tmp_path, "--json")
+    assert code == 0
+    assert json.loads(out)["findings"][0]["title"] == "training stopped"
+
+
+def test_doctor_refuses_what_is_no_run_folder(mistake, place, tmp_path):
+    for path in (tmp_path, tmp_path / "none", place / "vq", place / "speech.jsonl"):
+        assert "is no run folder" in mistake("doctor", path)
+    (tmp_path / "config.yaml").write_text("a: [")
+    assert "is not YAML" in mistake("doctor", tmp_path)
+
+
 def test_ls_lists_everything_and_one_kind(run, mistake):
     code, out, _ = run("ls")
     assert code == 0
@@ -218,7 +238,7 @@ def test_cp_copies_a_config_with_what_it_extends(run, mistake, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["prepare", "train", "resynth", "extract", "evaluate", "ls", "cp"]
+    "command", ["prepare", "train", "resynth", "extract", "evaluate", "doctor", "ls", "cp"]
 )
 def test_help_suffices(run, command):
     code, out, _ = run(command, "--help")

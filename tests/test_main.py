@@ -62,6 +62,7 @@ def run(place, monkeypatch, capsys):
         ("resynth vq vq", "no wav, flac"),
         ("cp vq_ema file", "cannot copy to file"),
         ("cp nothing here", "no config 'nothing'"),
+        ("doctor vq", "is no run folder"),
         ("ls things", "cannot be listed"),
     ],
 )

@@ -67,6 +67,12 @@ def train(speech, folder, *changes):
     RECIPE.main(settings(speech, folder, *changes))
 
 
+def timeless(folder: Path) -> list[dict]:
+    """The log without its wall clock, the one figure that two equal runs do not share."""
+    entries = read_log(folder / "log.jsonl")
+    return [{k: v for k, v in e.items() if k != "train/seconds_per_step"} for e in entries]
+
+
 def fingerprint(folder: Path) -> str:
     """Hash of everything the newest checkpoint holds: weights, codebook, moments."""
     store = checkpoint.Store(folder / "checkpoints")
@@ -190,7 +196,7 @@ def _kill_test(speech, tmp_path, undisturbed, wanted):
         runs += 1
         assert fingerprint(folder) == undisturbed
         assert audiovq.load(folder).fingerprint() == audiovq.load(straight).fingerprint()
-        assert read_log(folder / "log.jsonl") == read_log(straight / "log.jsonl")
+        assert timeless(folder) == timeless(straight)
         assert not list(folder.rglob(f"*{STALE_MARK}*"))
     return runs
 
@@ -348,7 +354,7 @@ def test_padding_is_not_clustered(speech):
             speakers=("s", "s"),
         )
         RECIPE.initialise(model, [batch], torch.device("cpu"))
-        books.append(model.bottleneck.codebook)
+        books.append(model.bottleneck.codebook.vectors)
     torch.testing.assert_close(books[0], books[1], atol=1e-5, rtol=1e-4)
 
 

@@ -1,6 +1,7 @@
 """What a run tells: a progress bar, `log.jsonl`, and pictures and sounds to look at."""
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,9 @@ class LogConfig(Config):
 class Log:
     """The log of one run.
 
+    Attributes:
+        last: the last step taken.
+
     Args:
         folder: the run folder; lines of `log.jsonl` go there.
         config: how often, and what.
@@ -53,6 +57,7 @@ class Log:
         self._sums: dict[str, Tensor] = {}
         self._steps = 0
         self.statistics: Statistics | None = None
+        self.last, self._since = start, time.perf_counter()
         self.bar = tqdm(
             total=max_steps,
             initial=start,
@@ -71,14 +76,27 @@ class Log:
                 statistics if self.statistics is None else self.statistics + statistics
             )
         self._steps += 1
+        self.last += 1
         self.bar.update()
 
     def flush(self, step: int, **more: float) -> None:
-        """Write the window's averages as one line; `more` values stand as they are."""
+        """Write the window's averages as one line; `more` values stand as they are.
+
+        `seconds_per_step` is wall clock, with what came between the steps: loading, validation,
+        saving.
+        """
         values = {k: float(v) / self._steps for k, v in self._sums.items()} if self._steps else {}
-        self.write(step, {**{f"train/{k}": v for k, v in values.items()}, **more})
+        line = {f"train/{k}": v for k, v in values.items()}
+        now = time.perf_counter()  # after the device has delivered its sums
+        if self._steps:
+            line["train/seconds_per_step"] = (now - self._since) / self._steps
+        self.write(step, {**line, **more})
         self.bar.set_postfix({k: f"{v:.3f}" for k, v in values.items()}, refresh=False)
-        self._sums, self._steps, self.statistics = {}, 0, None
+        self._sums, self._steps, self.statistics, self._since = {}, 0, None, now
+
+    def stop(self, error: Exception) -> None:
+        """Write why training stops, at the last step; going on from before it drops the line."""
+        self.write(self.last, {"error": str(error)})
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Append one line."""

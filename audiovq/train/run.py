@@ -1,6 +1,7 @@
 """What every recipe does around its loop: run folder, resuming, validation items, report."""
 
 import math
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ OPERATIONAL = (
     "train.validation_seconds",
     "train.validation_utterances",
 )
+
+_SHORT = reprlib.Repr()  # a setting may be the names of thousands of speakers
+_SHORT.maxstring = _SHORT.maxother = 200
 
 
 class RunConfig(Config):
@@ -82,7 +86,7 @@ def open_folder(config: Any) -> Path:
         old = _flat(read_yaml(path))
         new = _flat(config.model_dump(mode="json"))
         changed = [
-            f"{k}: {old.get(k)!r} then, {new.get(k)!r} now"
+            f"{k}: {_SHORT.repr(old.get(k))} then, {_SHORT.repr(new.get(k))} now"
             for k in sorted(old.keys() | new.keys())
             if old.get(k) != new.get(k) and not _operational(k)
         ]

@@ -1,0 +1,1 @@
+"""What the doctor looks for in a log: one file per organ."""
