@@ -295,6 +295,18 @@ def test_nan_stops_the_step_and_names_its_source(
 # ------------------------------------------------------- what may not change
 
 
+def test_a_run_of_an_earlier_version_goes_on_where_a_field_is_new(speech, tmp_path):
+    train(speech, tmp_path, "train.max_steps=2")
+    stored = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    del stored["model"]["bottleneck"]["jitter"]  # as if its default had come since
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(stored))
+    train(speech, tmp_path, "train.max_steps=3")
+    with pytest.raises(ConfigError, match=r"jitter: 0\.0 then, 0\.5 now"):
+        del stored["model"]["bottleneck"]["eps"]
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(stored))
+        train(speech, tmp_path, "train.max_steps=4", "model.bottleneck.jitter=0.5")
+
+
 @pytest.mark.parametrize(
     "change", ["optim.lr=0.5", "model.bottleneck.decay=0.5", "data.batch_size=3", "train.seed=9"]
 )

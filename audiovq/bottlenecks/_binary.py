@@ -8,32 +8,43 @@ over all codes cost two matrix products with 2^(D/2) columns, and no frames-by-c
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 from audiovq.nn.precision import without_autocast
 
 
-def to_codes(rows: Float[Tensor, "R D"]) -> Int[Tensor, "R"]:
-    """Return the number that each row's signs make, first highest; positive is 1.
+def to_codes(z: Float[Tensor, "B D T"], mask: Bool[Tensor, "B 1 T"] | None) -> Int[Tensor, "B 1 T"]:
+    """Return the number that the signs of each frame make, first highest; positive is 1.
 
-    A matrix product of float32 counts exactly up to 24 bits.
+    A matrix product of float32 counts exactly up to 24 bits. Codes are 0 where masked.
     """
-    with torch.no_grad(), without_autocast(rows.device):
-        places = 2.0 ** torch.arange(rows.shape[1] - 1, -1, -1, device=rows.device)
-        return ((rows > 0).to(places.dtype) @ places).long()
+    with torch.no_grad(), without_autocast(z.device):
+        places = 2.0 ** torch.arange(z.shape[1] - 1, -1, -1, device=z.device)
+        codes = (places.unsqueeze(0) @ (z > 0).to(places.dtype)).long()
+    return codes if mask is None else torch.where(mask, codes, 0)
 
 
-def to_signs(codes: Int[Tensor, "R"], dim: int, size: float = 1.0) -> Float[Tensor, "R {dim}"]:
+def to_signs(
+    codes: Int[Tensor, "B 1 T"], dim: int, size: float = 1.0
+) -> Float[Tensor, "B {dim} T"]:
     """Return `size` where a bit of the code is 1 and `-size` where it is 0, first bit highest."""
-    places = 1 << torch.arange(dim - 1, -1, -1, device=codes.device)
-    bits = codes.unsqueeze(1).bitwise_and(places) != 0
-    return torch.where(bits, size, -size)
+    if 1 << dim <= codes.numel():  # a table of all codes is cheaper than taking them apart
+        every = torch.arange(1 << dim, device=codes.device).view(-1, 1, 1)
+        table = _signs(every, dim, size).squeeze(2)
+        return rearrange(table[codes.flatten()], "(b t) d -> b d t", b=len(codes))
+    return _signs(codes, dim, size)
 
 
-def bit_entropy(logits: Float[Tensor, "R D"]) -> Float[Tensor, "R"]:
-    """Return the entropy (nats) of each row's soft code: the sum over its independent bits."""
+def _signs(codes: Int[Tensor, "B 1 T"], dim: int, size: float) -> Float[Tensor, "B {dim} T"]:
+    places = 1 << torch.arange(dim - 1, -1, -1, device=codes.device).view(1, -1, 1)
+    return torch.where(codes.bitwise_and(places) != 0, size, -size)
+
+
+def bit_entropy(logits: Float[Tensor, "R D *T"]) -> Float[Tensor, "R *T"]:
+    """Return the entropy (nats) of each soft code: the sum over its independent bits."""
     p = logits.sigmoid()
     return (p * F.softplus(-logits) + (1 - p) * F.softplus(logits)).sum(dim=1)
 

@@ -1,7 +1,8 @@
 """A fixed linear map that gives encoder output zero mean and unit covariance at the start."""
 
 import torch
-from jaxtyping import Float
+from einops import rearrange
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from audiovq.nn.precision import without_autocast
@@ -10,7 +11,7 @@ _FLOOR = 1e-4  # of the largest variance: directions below it are rounding, not 
 
 
 class Whiten(nn.Module):
-    """Rows minus a mean, times a symmetric matrix; the identity until initialised.
+    """A symmetric matrix times frames minus a mean; the identity until initialised.
 
     An untrained encoder's channels are alike and far from zero, so their signs hardly differ from
     frame to frame: 9 bits would start as one or two codes, and quantizers without a codebook have
@@ -21,7 +22,7 @@ class Whiten(nn.Module):
 
     Buffers:
         mean (D): subtracted.
-        matrix (D, D): multiplied from the right.
+        matrix (D, D): multiplied from the left.
     """
 
     mean: Float[Tensor, "D"]
@@ -32,15 +33,16 @@ class Whiten(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("matrix", torch.eye(dim))
 
-    def forward(self, rows: Float[Tensor, "R D"]) -> Float[Tensor, "R D"]:
-        """Return the mapped rows, in the map's dtype."""
-        with without_autocast(rows.device):
-            return (rows.to(self.mean.dtype) - self.mean) @ self.matrix
+    def forward(self, z: Float[Tensor, "B D T"]) -> Float[Tensor, "B D T"]:
+        """Return the mapped frames, in the map's dtype."""
+        with without_autocast(z.device):
+            return self.matrix @ (z.to(self.mean.dtype) - self.mean.view(1, -1, 1))
 
     @torch.no_grad()
-    def initialise(self, rows: Float[Tensor, "R D"]) -> None:
-        """Set the map from rows; constant ones are only centred."""
-        rows = rows.double()
+    def initialise(self, z: Float[Tensor, "B D T"], mask: Bool[Tensor, "B 1 T"] | None) -> None:
+        """Set the map from real frames; constant ones are only centred."""
+        rows = rearrange(z, "b d t -> (b t) d").double()
+        rows = rows if mask is None else rows[mask.flatten()]
         centred = rows - rows.mean(dim=0)
         values, vectors = torch.linalg.eigh(centred.T @ centred / len(rows))
         scale = values.clamp_min(_FLOOR * float(values[-1])).clamp_min(1e-12).rsqrt()

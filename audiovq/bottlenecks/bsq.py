@@ -3,8 +3,7 @@
 import math
 
 import torch
-from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -69,46 +68,45 @@ class BSQ(DiscreteBottleneck):
             z: corners of the hypercube, of length 1. loss: entropies. codes: in [0, 2^bits).
             metrics: `quantization_error`, the summed mean squared distance on the sphere.
         """
-        B, _, T = z.shape
-        real = None if context.mask is None else context.mask.flatten()
-        rows = self._rows(z)
-        codes = self._search(rows, real)
-        z_q = self._vectors(codes)
-        logits = 4.0 * rows / (math.sqrt(self.config.bits) * self.config.temperature)
+        unit = self._unit(z)
+        codes = binary.to_codes(unit, context.mask)
+        z_q = self.decode(codes)
+        logits = 4.0 * unit / (math.sqrt(self.config.bits) * self.config.temperature)
         soft = logits.sigmoid()
-        slope, slope_not = binary.entropy_slope(self.mean), binary.entropy_slope(1 - self.mean)
+        slope = binary.entropy_slope(self.mean).view(1, -1, 1)
+        slope_not = binary.entropy_slope(1 - self.mean).view(1, -1, 1)
         spread = (soft * slope + (1 - soft) * slope_not).sum(dim=1)
         entropy = binary.bit_entropy(logits) - self.config.diversity * spread
         loss = self.config.entropy_weight * entropy
-        error = codebook.squared_distance(rows.detach(), z_q)
-        if real is not None:
-            error, loss = (torch.where(real, e, 0.0) for e in (error, loss))
-            soft = torch.where(real.unsqueeze(1), soft, 0.0)
-        passed = rearrange(straight_through(rows, z_q), "(b t) d -> b d t", b=B)
-        counts = codebook.count(codes, self.codebook_sizes[0], real)
+        error = (unit.detach() - z_q).square().mean(dim=1)
+        if context.mask is not None:
+            error, loss = (torch.where(context.mask.squeeze(1), e, 0.0) for e in (error, loss))
+            soft = torch.where(context.mask, soft, 0.0)
+        passed = straight_through(unit, z_q)
+        real = None if context.mask is None else context.mask.flatten()
+        counts = codebook.count(codes.flatten(), self.codebook_sizes[0], real)
         return BottleneckOutput(
             z=jitter(passed, self.config.jitter if self.training else 0.0, context),
-            loss=loss.view(B, T),
-            codes=codes.view(B, 1, T),
-            statistics=Statistics(sums={"count": counts, "soft": soft.detach().sum(dim=0)}),
-            metrics={"quantization_error": error.view(B, T).sum(dim=1)},
+            loss=loss,
+            codes=codes,
+            statistics=Statistics(sums={"count": counts, "soft": soft.detach().sum(dim=(0, 2))}),
+            metrics={"quantization_error": error.sum(dim=1)},
         )
 
     def encode(
         self, z: Float[Tensor, "B D T"], context: Context = Context()
     ) -> Int[Tensor, "B K T"]:
         """Return the number that the signs make, in [0, 2^bits); 0 where masked."""
-        real = None if context.mask is None else context.mask.flatten()
-        return self._search(self._rows(z), real).view(len(z), 1, -1)
+        return binary.to_codes(self.whiten(z), context.mask)  # length changes no sign
 
     def decode(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         """Return the corners of the hypercube, of length 1."""
-        return rearrange(self._vectors(codes[:, 0].flatten()), "(b t) d -> b d t", b=len(codes))
+        size = 1.0 / math.sqrt(self.config.bits)
+        return binary.to_signs(codes, self.config.bits, size).to(self.mean.dtype)
 
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:
         """Whiten encoder output, so that every sign starts as a coin of its own."""
-        rows = rearrange(z, "b d t -> (b t) d")
-        self.whiten.initialise(rows if context.mask is None else rows[context.mask.flatten()])
+        self.whiten.initialise(z, context.mask)
 
     @torch.no_grad()
     def update(self, statistics: Statistics) -> None:
@@ -121,14 +119,6 @@ class BSQ(DiscreteBottleneck):
         """Return perplexity in [1, N] and usage in [0, 1]."""
         return describe_counts(statistics.sums["count"])
 
-    def _rows(self, z: Float[Tensor, "B D T"]) -> Float[Tensor, "R D"]:
-        return F.normalize(self.whiten(rearrange(z, "b d t -> (b t) d")), dim=1)
-
-    @staticmethod
-    def _search(rows: Float[Tensor, "R D"], real: Bool[Tensor, "R"] | None) -> Int[Tensor, "R"]:
-        codes = binary.to_codes(rows)
-        return codes if real is None else torch.where(real, codes, 0)
-
-    def _vectors(self, codes: Int[Tensor, "R"]) -> Float[Tensor, "R D"]:
-        signs = binary.to_signs(codes, self.config.bits, 1.0 / math.sqrt(self.config.bits))
-        return signs.to(self.mean.dtype)
+    def _unit(self, z: Float[Tensor, "B D T"]) -> Float[Tensor, "B D T"]:
+        """Return frames on the unit sphere."""
+        return F.normalize(self.whiten(z), dim=1)

@@ -1,11 +1,12 @@
 """Finite scalar quantizer: every channel is rounded to one of a few levels."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -70,19 +71,16 @@ class FSQ(DiscreteBottleneck):
             z: levels in [-1, 1], with the gradient of the bounded channels. loss: 0. codes: in
             [0, N).
         """
-        B, _, T = z.shape
-        real = None if context.mask is None else context.mask.flatten()
         bounded = self._bound(z)
-        half = self._half(bounded)
-        rounded = bounded.detach().round()
-        codes = self._codes(rounded, real)
-        passed = straight_through(bounded / half, rounded / half)
-        counts = codebook.count(codes, self.codebook_sizes[0], real)
-        levels = rearrange(passed, "(b t) d -> b d t", b=B)
+        rounded, half = bounded.detach().round(), self._half(bounded)
+        codes = self._codes(rounded, context)
+        levels = straight_through(bounded / half, rounded / half)
+        real = None if context.mask is None else context.mask.flatten()
+        counts = codebook.count(codes.flatten(), self.codebook_sizes[0], real)
         return BottleneckOutput(
             z=jitter(levels, self.config.jitter if self.training else 0.0, context),
-            loss=bounded.new_zeros(B, T),
-            codes=codes.view(B, 1, T),
+            loss=bounded.new_zeros(z.shape[0], z.shape[2]),
+            codes=codes,
             statistics=Statistics(sums={"count": counts}),
         )
 
@@ -90,51 +88,58 @@ class FSQ(DiscreteBottleneck):
         self, z: Float[Tensor, "B D T"], context: Context = Context()
     ) -> Int[Tensor, "B K T"]:
         """Return each frame's place in the grid, in [0, N); 0 where masked."""
-        real = None if context.mask is None else context.mask.flatten()
-        return self._codes(self._bound(z).round(), real).view(len(z), 1, -1)
+        return self._codes(self._bound(z).round(), context)
 
     def decode(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         """Return the levels of each channel, in [-1, 1]."""
-        half = self._half(codes)
-        digits, rest = [], codes[:, 0]
-        for size in self.config.levels:
-            digits.append(rest % size)
-            rest = torch.div(rest, size, rounding_mode="floor")
-        return (torch.stack(digits, dim=1) - half.unsqueeze(1)) / half.unsqueeze(1)
+        size = self.codebook_sizes[0]
+        if size <= codes.numel():  # a table of all codes is cheaper than dividing again and again
+            table = self._levels(torch.arange(size, device=codes.device).view(1, 1, -1))
+            rows = table[0].T.contiguous().index_select(0, codes.flatten())
+            return rearrange(rows, "(b t) d -> b d t", b=len(codes))
+        return self._levels(codes)
 
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:
         """Whiten encoder output, so that every channel starts by using its levels."""
-        rows = rearrange(z, "b d t -> (b t) d")
-        self.whiten.initialise(rows if context.mask is None else rows[context.mask.flatten()])
+        self.whiten.initialise(z, context.mask)
 
     def describe(self, statistics: Statistics) -> dict[str, float]:
         """Return perplexity in [1, N] and usage in [0, 1]."""
         return describe_counts(statistics.sums["count"])
 
-    def _half(self, like: Tensor) -> Float[Tensor, "D"]:
+    def _half(self, like: Tensor) -> Float[Tensor, "1 D 1"]:
         """Return how many levels each channel has on the lower side of its middle."""
-        half = [size // 2 for size in self.config.levels]
-        return torch.tensor(half, dtype=self.whiten.mean.dtype, device=like.device)
+        return self._column([float(size // 2) for size in self.config.levels], like)
 
-    def _bound(self, z: Float[Tensor, "B D T"]) -> Float[Tensor, "R D"]:
+    def _levels(self, codes: Int[Tensor, "B 1 T"]) -> Float[Tensor, "B D T"]:
+        """Return the levels that make each code, digit by digit."""
+        digits, rest = [], codes
+        for size in self.config.levels:
+            digits.append(rest % size)
+            rest = rest // size
+        half = self._half(codes)
+        return (torch.cat(digits, dim=1) - half) / half
+
+    def _bound(self, z: Float[Tensor, "B D T"]) -> Float[Tensor, "B D T"]:
         """Return frames squeezed into as many integers as there are levels, before rounding."""
-        rows = self.whiten(rearrange(z, "b d t -> (b t) d"))
         # A little more than the range, so that rounding reaches the outer levels.
         reach = [(size - 1) * (1 + 1e-3) / 2 for size in self.config.levels]
         offset = [0.5 if size % 2 == 0 else 0.0 for size in self.config.levels]
         shift = [math.atanh(o / r) for o, r in zip(offset, reach, strict=True)]
-        by = {"dtype": rows.dtype, "device": rows.device}
-        bounded: Tensor = (rows + torch.tensor(shift, **by)).tanh()
-        return torch.addcmul(-torch.tensor(offset, **by), bounded, torch.tensor(reach, **by))
+        bounded: Tensor = (self.whiten(z) + self._column(shift, z)).tanh()
+        return bounded * self._column(reach, z) - self._column(offset, z)
 
-    def _codes(
-        self, rounded: Float[Tensor, "R D"], real: Bool[Tensor, "R"] | None
-    ) -> Int[Tensor, "R"]:
-        """Return the number that the rounded levels make; products of float32 are exact there."""
+    def _codes(self, rounded: Float[Tensor, "B D T"], context: Context) -> Int[Tensor, "B 1 T"]:
+        """Return the number that rounded levels make; float32 counts exactly that far."""
         levels = self.config.levels
-        places = [float(math.prod(levels[:i])) for i in range(len(levels))]
+        places = [math.prod(levels[:i]) for i in range(len(levels))]
         lowest = sum(p * (size // 2) for p, size in zip(places, levels, strict=True))
         with without_autocast(rounded.device):
-            number = rounded @ torch.tensor(places, dtype=rounded.dtype, device=rounded.device)
-        codes = number.nan_to_num().long() + int(lowest)
-        return codes if real is None else torch.where(real, codes, 0)
+            number = self._column([float(p) for p in places], rounded).view(1, -1) @ rounded
+        codes = number.nan_to_num().long() + lowest
+        return codes if context.mask is None else torch.where(context.mask, codes, 0)
+
+    def _column(self, values: Sequence[float], like: Tensor) -> Float[Tensor, "1 D 1"]:
+        """Return one value per channel."""
+        dtype = self.whiten.mean.dtype
+        return torch.tensor(values, dtype=dtype, device=like.device).view(1, -1, 1)

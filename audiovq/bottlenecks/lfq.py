@@ -70,10 +70,11 @@ class LFQ(DiscreteBottleneck):
         """
         B, _, T = z.shape
         real = None if context.mask is None else context.mask.flatten()
-        rows = self._rows(z)
-        codes = self._search(rows, real)
-        z_q = self._vectors(codes)
-        error = codebook.squared_distance(rows, z_q)
+        white = self.whiten(z)
+        codes = binary.to_codes(white, context.mask)
+        z_q = binary.to_signs(codes, self.config.bits).to(white.dtype)
+        rows = rearrange(white, "b d t -> (b t) d")
+        error = codebook.squared_distance(rows, rearrange(z_q, "b d t -> (b t) d"))
         # As a softmax over -|z - c|^2 / temperature: codes differ in bit k by 4 z_k.
         logits = 4.0 * rows / self.config.temperature
         soft = binary.soft(logits)
@@ -83,12 +84,12 @@ class LFQ(DiscreteBottleneck):
         loss = self.config.commitment_weight * error + self.config.entropy_weight * entropy
         if real is not None:
             error, loss = (torch.where(real, e, 0.0) for e in (error, loss))
-        passed = rearrange(straight_through(rows, z_q), "(b t) d -> b d t", b=B)
+        passed = straight_through(white, z_q)
         return BottleneckOutput(
             z=jitter(passed, self.config.jitter if self.training else 0.0, context),
             loss=loss.view(B, T),
-            codes=codes.view(B, 1, T),
-            statistics=self._statistics(soft, codes, real),
+            codes=codes,
+            statistics=self._statistics(soft, codes.flatten(), real),
             metrics={"quantization_error": error.detach().view(B, T).sum(dim=1)},
         )
 
@@ -96,17 +97,15 @@ class LFQ(DiscreteBottleneck):
         self, z: Float[Tensor, "B D T"], context: Context = Context()
     ) -> Int[Tensor, "B K T"]:
         """Return the number that the signs make, in [0, 2^bits); 0 where masked."""
-        real = None if context.mask is None else context.mask.flatten()
-        return self._search(self._rows(z), real).view(len(z), 1, -1)
+        return binary.to_codes(self.whiten(z), context.mask)
 
     def decode(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         """Return the signs."""
-        return rearrange(self._vectors(codes[:, 0].flatten()), "(b t) d -> b d t", b=len(codes))
+        return binary.to_signs(codes, self.config.bits).to(self.mean.dtype)
 
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:
         """Whiten encoder output, so that every sign starts as a coin of its own."""
-        rows = rearrange(z, "b d t -> (b t) d")
-        self.whiten.initialise(rows if context.mask is None else rows[context.mask.flatten()])
+        self.whiten.initialise(z, context.mask)
 
     @torch.no_grad()
     def update(self, statistics: Statistics) -> None:
@@ -128,15 +127,3 @@ class LFQ(DiscreteBottleneck):
         weights = ones if real is None else real.to(ones.dtype)
         counts = codebook.count(codes, self.codebook_sizes[0], real)
         return Statistics(sums={"count": counts, "soft": soft.total(weights)})
-
-    def _rows(self, z: Float[Tensor, "B D T"]) -> Float[Tensor, "R D"]:
-        return self.whiten(rearrange(z, "b d t -> (b t) d"))  # type: ignore[no-any-return]
-
-    @staticmethod
-    def _search(rows: Float[Tensor, "R D"], real: Bool[Tensor, "R"] | None) -> Int[Tensor, "R"]:
-        codes = binary.to_codes(rows)
-        return codes if real is None else torch.where(real, codes, 0)
-
-    def _vectors(self, codes: Int[Tensor, "R"]) -> Float[Tensor, "R D"]:
-        signs = binary.to_signs(codes, self.config.bits)
-        return signs.to(self.mean.dtype)

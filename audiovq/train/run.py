@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from audiovq import audio, report
-from audiovq.config import Config, read_yaml, to_yaml
+from audiovq.config import Config, parse, read_yaml, to_yaml
 from audiovq.data.manifest import Manifest
 from audiovq.errors import ConfigError
 from audiovq.files import atomic_write, remove_stale
@@ -83,7 +83,7 @@ def open_folder(config: Any) -> Path:
     for place in (folder, folder / "model", folder / "snapshots"):
         remove_stale(place)
     if path.exists() and any((folder / "checkpoints").glob("*.pt")):
-        old = _flat(read_yaml(path))
+        old = _flat(_with_defaults(config, read_yaml(path)))
         new = _flat(config.model_dump(mode="json"))
         changed = [
             f"{k}: {_SHORT.repr(old.get(k))} then, {_SHORT.repr(new.get(k))} now"
@@ -96,6 +96,14 @@ def open_folder(config: Any) -> Path:
                 f"back to go on with it, or choose another run.dir"
             )
     return folder
+
+
+def _with_defaults(config: Config, values: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored config as this version reads it: fields it lacks have their defaults."""
+    try:
+        return parse(type(config), values).model_dump(mode="json")
+    except ConfigError:  # it has fields of another version, which the comparison will name
+        return values
 
 
 def store_config(folder: Path, config: Config) -> None:

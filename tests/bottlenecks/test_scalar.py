@@ -73,7 +73,7 @@ def full_table(logits):
     """Probability of every code of every row, one code at a time in float64."""
     p = logits.double().sigmoid()
     D = logits.shape[1]
-    bits = binary.to_signs(torch.arange(1 << D), D) > 0
+    bits = binary.to_signs(torch.arange(1 << D).view(1, 1, -1), D)[0].T > 0
     return torch.stack([torch.where(b, p, 1 - p).prod(1) for b in bits], dim=1)
 
 
@@ -129,8 +129,9 @@ def test_bsq_codes_are_signs_on_the_sphere():
 @pytest.mark.parametrize("dim", [1, 9, 20])
 def test_signs_and_codes_are_each_others_inverse(dim):
     codes = torch.cat([torch.tensor([0, (1 << dim) - 1]), torch.randint(0, 1 << dim, (300,))])
-    assert torch.equal(binary.to_codes(binary.to_signs(codes, dim, 0.3)), codes)
-    assert binary.to_signs(torch.tensor([1]), 3).tolist() == [[-1.0, -1.0, 1.0]]
+    codes = codes.view(2, 1, 151)
+    assert torch.equal(binary.to_codes(binary.to_signs(codes, dim, 0.3), None), codes)
+    assert binary.to_signs(torch.tensor([[[1]]]), 3).flatten().tolist() == [-1.0, -1.0, 1.0]
 
 
 def test_bsq_entropies_equal_plain_formulas_on_the_batch():
