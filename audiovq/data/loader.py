@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from audiovq.config import Config
+from audiovq.data.corruption import Corruption, CorruptionConfig
 from audiovq.data.manifest import Manifest, Record
 from audiovq.data.segments import AugmentConfig, Segments, augment
 from audiovq.errors import AudioError, ConfigError, ManifestError
@@ -29,6 +30,9 @@ class DataConfig(Config):
     segment_seconds: float = Field(1.0, gt=0, le=60, description="length of a segment (s)")
     workers: int = Field(1, ge=0, le=64, description="processes that load audio; changes no result")
     augment: AugmentConfig = Field(AugmentConfig(), description="changes to each waveform")
+    corruption: CorruptionConfig = Field(
+        CorruptionConfig(), description="what the encoder hears instead, for denoising"
+    )
 
 
 @register_output
@@ -38,7 +42,7 @@ class Batch:
 
     Attributes:
         x: what is to be reconstructed; zero past each item's end.
-        x_input: what the encoder hears; x itself unless the recipe corrupts it.
+        x_input: what the encoder hears; x itself unless `data.corruption` says otherwise.
         lengths: real samples per item.
         keys: one integer per item, from which all randomness about it derives.
         ids: record of each item.
@@ -105,7 +109,7 @@ class Loader:
             yield batch
 
 
-_Item = tuple[Tensor, int, int, str, str | None]
+_Item = tuple[Tensor, Tensor | None, int, int, str, str | None]
 
 
 class _Items(Dataset[_Item | AudioError]):
@@ -125,6 +129,8 @@ class _Items(Dataset[_Item | AudioError]):
         if self.size < 1:
             raise ConfigError("data.segment_seconds is shorter than one sample")
         self.segments = Segments(records, config.segment_seconds, seed)
+        active = config.corruption.active
+        self.corrupt = Corruption(config.corruption, sample_rate) if active else None
 
     def __getitem__(self, number: int) -> _Item | AudioError:
         """Return the sample; a fault as a value, which a worker's traceback would bury."""
@@ -134,11 +140,14 @@ class _Items(Dataset[_Item | AudioError]):
             x = self.manifest.load(
                 record, self.sample_rate, start=draw.start, num_samples=draw.num_samples
             )
+            x = augment(x, self.augment, draw.key)[..., : self.size]
+            heard = None if self.corrupt is None else self.corrupt(x, draw.key)
         except AudioError as error:
             return error
-        x = augment(x, self.augment, draw.key)[..., : self.size]
         length = x.shape[-1]
-        return F.pad(x, (0, self.size - length)), length, draw.key, record.id, record.speaker
+        padding = (0, self.size - length)
+        heard = None if heard is None else F.pad(heard, padding)
+        return F.pad(x, padding), heard, length, draw.key, record.id, record.speaker
 
 
 class _Numbers:
@@ -189,11 +198,11 @@ def _collate(items: list[_Item | AudioError]) -> Batch | AudioError:
     if faults:
         return faults[0]
     good = [item for item in items if not isinstance(item, AudioError)]
-    x, lengths, keys, ids, speakers = zip(*good, strict=True)
-    joined = torch.cat(x)
+    x, heard, lengths, keys, ids, speakers = zip(*good, strict=True)
+    clean = torch.cat(x)
     return Batch(
-        x=joined,
-        x_input=joined,
+        x=clean,
+        x_input=clean if heard[0] is None else torch.cat(heard),
         lengths=torch.tensor(lengths),
         keys=torch.tensor(keys),
         ids=ids,
