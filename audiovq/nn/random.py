@@ -31,7 +31,7 @@ def bits(keys: Int[Tensor, "B"], name: str, size: int) -> Int[Tensor, "B {size}"
     Returns:
         int64, uniform over all 2^64 values, sign included.
     """
-    salt = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little", signed=True)
+    salt = _salt(name)
     counters = torch.arange(1, size + 1, device=keys.device, dtype=torch.int64) * _GOLDEN
     return _mix(_mix(keys.to(torch.int64) + salt).unsqueeze(1) + counters)
 
@@ -47,6 +47,12 @@ def normal(keys: Int[Tensor, "B"], name: str, size: int) -> Float[Tensor, "B {si
     radius = ((drawn >> 40) & 0xFFFFFF).to(torch.float32).add(1.0) * 2.0**-24  # (0, 1]
     angle = ((drawn >> 8) & 0xFFFFFF).to(torch.float32) * (2.0**-24 * 2.0 * math.pi)
     return (-2.0 * radius.log()).sqrt() * angle.cos()
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _salt(name: str) -> int:
+    """Return 64 bits of the name's hash; to torch.compile, which cannot trace it, a constant."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little", signed=True)
 
 
 def _mix(x: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
