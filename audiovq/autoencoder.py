@@ -1,8 +1,10 @@
 """encoder -> bottleneck -> decoder, and what one does with them."""
 
+import difflib
 import hashlib
 import json
 import math
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +88,7 @@ class Autoencoder(nn.Module):
             )
         self.sample_rate = config.sample_rate
         self.hop_length = self.encoder.hop_length * self.bottleneck.stride
+        self._speaker_rows = {name: i for i, name in enumerate(self.speakers, 1)}
 
     # ------------------------------------------------------------------ facts
 
@@ -133,6 +136,36 @@ class Autoencoder(nn.Module):
         return -span.start, span.end - self.hop_length
 
     @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names of the speakers the decoder can be given; empty if it takes none."""
+        return self.decoder.speakers
+
+    def speaker_index(
+        self, names: Sequence[str | None], *, strict: bool = True
+    ) -> Int[Tensor, "B"]:
+        """Return the `condition` for speakers by name, on the model's device; 0 for None.
+
+        Args:
+            names: one per item; None stands for anyone.
+            strict: refuse names that are not in `speakers`; otherwise they are anyone, too.
+
+        Raises:
+            ConfigError: the model knows no speakers, or not one of these.
+        """
+        self._check_speakers()
+        unknown = [n for n in names if n is not None and n not in self._speaker_rows]
+        if unknown and strict:
+            near = difflib.get_close_matches(unknown[0], self.speakers, 3, 0.4)
+            raise ConfigError(
+                f"no speaker {unknown[0]!r} in this model; near: "
+                f"{', '.join(map(repr, near or self.speakers[:3]))}; "
+                f"model.speakers (audiovq convert MODEL --list-speakers) holds all "
+                f"{len(self.speakers)}"
+            )
+        rows = [0 if n is None else self._speaker_rows.get(n, 0) for n in names]
+        return torch.tensor(rows, dtype=torch.int64, device=next(self.parameters()).device)
+
+    @property
     def num_parameters(self) -> int:
         """Trained scalars, codebooks included."""
         buffers = (b for b in self.bottleneck.buffers() if b.is_floating_point())
@@ -172,8 +205,13 @@ class Autoencoder(nn.Module):
             x: waveforms in [-1, 1] at sample_rate, zero past each item's end.
             lengths: real samples per item; all of them when None.
             keys: one integer per item, from which all randomness derives.
-            condition: label of each item, for decoders that take one.
+            condition: speaker of each item, by `speaker_index`; None: anyone.
+
+        Raises:
+            ConfigError: a condition is given and the model knows no speakers.
         """
+        if condition is not None:
+            self._check_speakers()
         size = x.shape[-1]
         padded = F.pad(x, (0, -size % self.hop_length))
         frames, mask = self._mask(lengths, padded)
@@ -263,7 +301,7 @@ class Autoencoder(nn.Module):
             codes: as `encode` returns them; the first rows of a residual model suffice.
             length: samples per item, in ((T - 1) * hop_length, T * hop_length] for the longest,
                 and at most T * hop_length for all; None: T * hop_length.
-            condition: label of each item, for decoders that take one.
+            condition: speaker of each item, by `speaker_index`; None: anyone.
 
         Returns:
             as long as the longest item; zero past an item's end.
@@ -271,7 +309,7 @@ class Autoencoder(nn.Module):
         bottleneck = self._discrete()
         inference.check_codes(codes, bottleneck.codebook_sizes)
         lengths = inference.fit_lengths(length, len(codes), codes.shape[-1], self.hop_length)
-        step = inference.to_waveform(self, condition)
+        step = inference.to_waveform(self, self._checked(condition, len(codes)))
         return inference.run_back(step, bottleneck.decode(codes), lengths)
 
     @torch.no_grad()
@@ -284,16 +322,24 @@ class Autoencoder(nn.Module):
         """Return the waveforms of what `embed` returns; arguments as in `decode`."""
         frames = z.shape[-1] // self.bottleneck.stride
         lengths = inference.fit_lengths(length, len(z), frames, self.hop_length)
-        return inference.run_back(inference.to_waveform(self, condition), z, lengths)
+        step = inference.to_waveform(self, self._checked(condition, len(z)))
+        return inference.run_back(step, z, lengths)
 
     @torch.no_grad()
     def reconstruct(
-        self, x: Float[Tensor, "B 1 L"], lengths: Int[Tensor, "B"] | None = None
+        self,
+        x: Float[Tensor, "B 1 L"],
+        lengths: Int[Tensor, "B"] | None = None,
+        condition: Int[Tensor, "B"] | None = None,
     ) -> Float[Tensor, "B 1 L"]:
-        """Return x passed through the whole model, in bounded memory, for every model."""
+        """Return x passed through the whole model, in bounded memory, for every model.
+
+        With a `condition` (as in `decode`) it is heard from those speakers.
+        """
+        step = inference.to_waveform(self, self._checked(condition, len(x)))
         z = self.embed(x, lengths)
         each = [x.shape[-1]] * len(x) if lengths is None else lengths.tolist()
-        x_hat = inference.run_back(inference.to_waveform(self), z, each)
+        x_hat = inference.run_back(step, z, each)
         return F.pad(x_hat, (0, x.shape[-1] - x_hat.shape[-1]))
 
     @torch.no_grad()
@@ -309,18 +355,48 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def reconstruct_blocks(
-        self, blocks: Iterable[Float[Tensor, "1 1 _"]]
+        self, blocks: Iterable[Float[Tensor, "1 1 _"]], condition: Int[Tensor, "1"] | None = None
     ) -> Iterator[Float[Tensor, "1 1 _"]]:
-        """Yield the reconstruction of one item that arrives in blocks; as long as what came in."""
-        yield from inference.stream_through(
-            inference.to_embedding(self), inference.to_waveform(self), blocks
-        )
+        """Yield the reconstruction of one item that arrives in blocks; as long as what came in.
+
+        With a `condition` (as in `decode`) it is heard from that speaker.
+        """
+        back = inference.to_waveform(self, self._checked(condition, 1))
+        yield from inference.stream_through(inference.to_embedding(self), back, blocks)
 
     # --------------------------------------------------------------- saving
 
     def save(self, folder: str | Path) -> None:
         """Write the model as a folder: `model.safetensors` and `config.json`, safe to share."""
         release.save(self, Path(folder))
+
+    def _check_speakers(self) -> None:
+        if not self.speakers:
+            raise ConfigError(
+                f"a model with the decoder {self.config.decoder.name!r} and no table of speakers "
+                f"takes none; train one with `conv_speaker` (audiovq train autoencoder/vq_speaker)"
+            )
+
+    def _checked(
+        self, condition: Int[Tensor, "_"] | None, items: int
+    ) -> Int[Tensor, "{items}"] | None:
+        """Return a condition that fits, on the model's device.
+
+        Checked here, for on a GPU a row that is not there would end the process.
+
+        Raises:
+            ConfigError: the model knows no speakers, or the condition is not a row per item.
+        """
+        if condition is None:
+            return None
+        self._check_speakers()
+        rows = condition.tolist()
+        if len(rows) != items or not all(0 <= row <= len(self.speakers) for row in rows):
+            raise ConfigError(
+                f"condition {reprlib.repr(rows)} given; {items} values from 0 (anyone) to "
+                f"{len(self.speakers)} are accepted, as model.speaker_index(names) returns them"
+            )
+        return condition.to(next(self.parameters()).device)
 
     def _discrete(self) -> DiscreteBottleneck:
         if not isinstance(self.bottleneck, DiscreteBottleneck):

@@ -24,7 +24,7 @@ from pydantic import (
 from audiovq import registry
 from audiovq.errors import ConfigError
 
-MAX_CONFIG_BYTES = 1 << 20  # a config is a page of text; anything larger is not one
+MAX_CONFIG_BYTES = 1 << 23  # a page of text, and at most the names of 10,000 speakers
 
 
 class Config(BaseModel):

@@ -68,7 +68,7 @@ def save(model: "Autoencoder", folder: Path) -> None:
     # The checksum is in the file itself, so that a kill between two files leaves both usable.
     data = safetensors.torch.save(state, metadata={"sha256": _digest(state)})
     atomic_write(folder / WEIGHTS, data)
-    atomic_write(folder / CONFIG, json.dumps(about, indent=2) + "\n")
+    atomic_write(folder / CONFIG, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 
 
 def load(path: str | Path, plugins: Collection[str] = ()) -> "Autoencoder":

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxtyping import Int
+from torch import Tensor
+
 from audiovq import audio
 from audiovq.autoencoder import Autoencoder
 from audiovq.data.corpora._base import audio_files
@@ -24,12 +27,19 @@ class Resynthesis:
 def plan(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     """Return source and target of every file; folders are searched and keep their layout.
 
+    Args:
+        inputs: audio files, or folders of them.
+        out: a folder, or a name that ends in .wav if the one input is a file.
+
     Raises:
         AudioError: an input does not exist or holds no audio.
         ConfigError: two inputs would have the same target, or an input would be replaced.
     """
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file; give a folder with -o")
+    one = out.suffix.lower() == ".wav" and not out.is_dir()
+    if one and (len(inputs) != 1 or inputs[0].is_dir()):
+        raise ConfigError(f"{out} takes one recording; give a folder with -o for several")
+    if out.exists() and not out.is_dir() and not one:
+        raise ConfigError(f"{out} is a file; give a folder with -o, or one input and a .wav")
     pairs: list[tuple[Path, Path]] = []
     for given in inputs:
         if given.is_dir():
@@ -39,7 +49,7 @@ def plan(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
             pairs += [(p, out / p.relative_to(given).with_suffix(".wav")) for p in files]
         else:
             audio.probe(given)
-            pairs.append((given, out / f"{given.stem}.wav"))
+            pairs.append((given, out if one else out / f"{given.stem}.wav"))
     taken: dict[Path, Path] = {}
     for source, target in pairs:
         if target in taken:
@@ -60,13 +70,18 @@ def _identity(path: Path) -> tuple[int, int]:
     return facts.st_dev, facts.st_ino
 
 
-def resynthesise(model: Autoencoder, source: Path, target: Path) -> Resynthesis:
-    """Reconstruct one file to a 16-bit wav at the model's rate; appears whole or not at all."""
+def resynthesise(
+    model: Autoencoder, source: Path, target: Path, condition: Int[Tensor, "1"] | None = None
+) -> Resynthesis:
+    """Reconstruct one file to a 16-bit wav at the model's rate; appears whole or not at all.
+
+    With a `condition` (`model.speaker_index`) it is heard from that speaker.
+    """
     start = time.perf_counter()
     target.parent.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
     heard = (block.to(device) for block in audio.blocks(source, model.sample_rate))
-    given = (x_hat.cpu() for x_hat in model.reconstruct_blocks(heard))
+    given = (x_hat.cpu() for x_hat in model.reconstruct_blocks(heard, condition))
     samples = audio.save_blocks(target, given, model.sample_rate, "PCM_16")
     seconds = samples / model.sample_rate
     return Resynthesis(source, target, seconds, seconds / (time.perf_counter() - start))

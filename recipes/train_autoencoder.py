@@ -17,6 +17,7 @@ from audiovq import config as configs
 from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.bottlenecks._base import Context, DiscreteBottleneck, Statistics
 from audiovq.data import manifest as manifests
+from audiovq.data.corruption import Corruption, fixed_key
 from audiovq.data.loader import Batch, DataConfig, Loader
 from audiovq.errors import ConfigError, NonFiniteError
 from audiovq.losses.reconstruction import LossConfig, ReconstructionLoss
@@ -166,26 +167,36 @@ def make_validate(
     total = sum(x.shape[-1] for _, x in items)
     speakers = {r.id: [r.speaker] for r in manifest.select("validation")}
 
-    @torch.no_grad()
-    def validate(at: int) -> dict[str, float]:
-        model.eval()
+    corrupt = Corruption(config.data.corruption, model.sample_rate)
+    device = next(model.parameters()).device
+
+    def measure(*, noisy: bool) -> dict[str, float]:
         sums: dict[str, float] = {}
         statistics: Statistics | None = None
         levels = Levels()
-        for i, (name, x) in enumerate(items):
-            out = forward(x, x, torch.tensor([x.shape[-1]]), None, speakers[name])
+        for name, x in items:
+            heard = corrupt(x, fixed_key(name)) if noisy else x
+            out = forward(heard, x, torch.tensor([x.shape[-1]]), None, speakers[name])
             for k, v in out.terms.items():  # weighed by length: a mean over all samples
                 sums[k] = sums.get(k, 0.0) + float(v) * x.shape[-1] / total
-            levels.add(x, out.checks["the decoder's output"])
+            levels.add(x, out.checks["the decoder's output"], heard if noisy else None)
             if out.statistics is not None:
                 statistics = out.statistics if statistics is None else statistics + out.statistics
-            if i < config.log.snapshots:
-                voice = condition_of(model, speakers[name])
-                x_hat = model.reconstruct(x.to(next(model.parameters()).device), None, voice).cpu()
-                log.snapshot(at, name, x, x_hat, model.sample_rate)
-        model.train()
         described = model.bottleneck.describe(statistics) if statistics else {}
-        return {f"validation/{k}": v for k, v in {**sums, **described, **levels.describe()}.items()}
+        return {**sums, **described, **levels.describe()}
+
+    @torch.no_grad()
+    def validate(at: int) -> dict[str, float]:
+        model.eval()
+        figures = measure(noisy=False)
+        if config.data.corruption.active:
+            figures |= {f"noisy/{k}": v for k, v in measure(noisy=True).items()}
+        for name, x in items[: config.log.snapshots]:
+            voice = condition_of(model, speakers[name])
+            x_hat = model.reconstruct(x.to(device), None, voice).cpu()
+            log.snapshot(at, name, x, x_hat, model.sample_rate)
+        model.train()
+        return {f"validation/{k}": v for k, v in figures.items()}
 
     return validate
 

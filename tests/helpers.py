@@ -43,6 +43,21 @@ def small_model(
     return model
 
 
+def voices_model(bottleneck: dict | str = "vq_ema", *, causal: bool = False) -> Autoencoder:
+    """A small untrained model that knows three speakers, who differ."""
+    values = small_config(bottleneck, causal=causal).model_dump()
+    decoder = {"name": "conv_speaker", "speakers": ["ann", "bob", "cem"], "speaker_dim": 3}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = {**values, "decoder": {**decoder, "conv": values["decoder"]}}
+        model = Autoencoder(parse(AutoencoderConfig, config)).eval()
+        for film in model.decoder.films:
+            torch.nn.init.normal_(film.project.weight, std=0.5)
+        if model.is_discrete:
+            model.bottleneck.initialise(model.encoder(noise(4, 2000, seed=1)))
+    return model
+
+
 def noise(items: int, length: int, *, seed: int = 0, scale: float = 0.3) -> Tensor:
     """Waveforms (items, 1, length) of noise with a slow envelope."""
     generator = torch.Generator().manual_seed(seed)

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.config import parse
 from audiovq.errors import AudioError, ConfigError
-from tests.helpers import SMALL, noise, small_model
+from tests.helpers import SMALL, noise, small_model, voices_model
 
 MODEL = small_model()
 CAUSAL = small_model(causal=True)
+VOICES = voices_model()
 
 
 @settings(max_examples=25, deadline=None)
@@ -219,3 +220,95 @@ def test_a_fingerprint_tells_models_apart():
     with torch.no_grad():
         b.bottleneck.codebook.ema_sum[0, 0] += 1e-6
     assert a.fingerprint() != b.fingerprint()
+
+
+# ------------------------------------------------------------------- speakers
+
+
+def test_speakers_by_name():
+    assert VOICES.speakers == ("ann", "bob", "cem")
+    assert MODEL.speakers == ()
+    assert VOICES.speaker_index(["cem", None, "ann"]).tolist() == [3, 0, 1]
+    assert VOICES.speaker_index(["cem", "dan"], strict=False).tolist() == [3, 0]
+    with pytest.raises(ConfigError, match=r"no speaker 'anne' in this model; near: 'ann'; .*all 3"):
+        VOICES.speaker_index(["cem", "anne"])
+    with pytest.raises(ConfigError, match="near: 'ann', 'bob', 'cem'"):
+        VOICES.speaker_index(["zzzzzz"])
+
+
+def test_every_way_to_a_waveform_hears_the_speaker():
+    x, who = noise(3, 230), VOICES.speaker_index(["ann", "bob", None])
+    codes, z = VOICES.encode(x), VOICES.embed(x)
+    ways = [
+        VOICES.decode(codes, 230, who),
+        VOICES.decode_embedding(z, 230, who),
+        VOICES.reconstruct(x, condition=who),
+        VOICES(x, condition=who).x_hat,
+    ]
+    plain = VOICES.reconstruct(x)
+    for x_hat in ways:
+        torch.testing.assert_close(x_hat, ways[0])
+        differ = (x_hat - plain).abs().amax((1, 2)) > 1e-3
+        assert differ.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_voice_is_the_same_alone_padded_in_chunks_and_in_blocks(monkeypatch, causal):
+    model = voices_model(causal=causal)
+    x, lengths = noise(3, 20_003), torch.tensor([20_003, 901, 7])
+    for i, n in enumerate(lengths):
+        x[i, :, n:] = 0
+    who = model.speaker_index(["ann", "bob", "cem"])
+    whole = model.reconstruct(x, lengths, who)
+    for i, n in enumerate(lengths.tolist()):
+        one, alone = who[i : i + 1], x[i : i + 1, :, :n]
+        joined = torch.cat(list(model.reconstruct_blocks(alone.split(3001, -1), one)), -1)
+        for x_hat in (model.reconstruct(alone, condition=one), joined):
+            torch.testing.assert_close(x_hat, whole[i : i + 1, :, :n], atol=1e-5, rtol=1e-4)
+        assert whole[i, :, n:].abs().sum() == 0
+    monkeypatch.setattr("audiovq.inference._WHOLE_FRAMES", 50)
+    monkeypatch.setattr("audiovq.windows.CORES", (64,))
+    chunked = model.reconstruct(x, lengths, who)
+    torch.testing.assert_close(chunked, whole, atol=1e-5, rtol=1e-4)
+
+
+def test_conditions_that_cannot_be_are_refused():
+    x, who = noise(1, 100), torch.tensor([1])
+    for call in (
+        lambda: MODEL(x, condition=who),
+        lambda: MODEL.decode(MODEL.encode(x), 100, who),
+        lambda: MODEL.decode_embedding(MODEL.embed(x), 100, who),
+        lambda: MODEL.reconstruct(x, condition=who),
+        lambda: list(MODEL.reconstruct_blocks([x], who)),
+        lambda: MODEL.speaker_index(["ann"]),
+    ):
+        with pytest.raises(ConfigError, match="decoder 'conv' and no table .*vq_speaker"):
+            call()
+    for rows in (4, -1):
+        with pytest.raises(ConfigError, match=r"given; 1 values from 0 \(anyone\) to 3 are"):
+            VOICES.reconstruct(x, condition=torch.tensor([rows]))
+    with pytest.raises(ConfigError, match=r"\[1, 2\] given; 1 values"):
+        VOICES._checked(torch.tensor([1, 2]), 1)
+
+
+def test_a_saved_model_knows_its_speakers(tmp_path):
+    from audiovq.release import load
+
+    VOICES.save(tmp_path)
+    again, x = load(tmp_path), noise(2, 333)
+    assert again.speakers == VOICES.speakers
+    assert again.fingerprint() == VOICES.fingerprint()
+    who = again.speaker_index(["bob", "cem"])
+    assert torch.equal(again.reconstruct(x, condition=who), VOICES.reconstruct(x, condition=who))
+
+
+def test_as_many_speakers_as_are_accepted_can_be_saved_and_loaded(tmp_path):
+    from audiovq.decoders.conv_speaker import MAX_NAME, MAX_SPEAKERS
+    from audiovq.release import load
+
+    # The longest names in the longest spelling: JSON writes a control character in 6 bytes.
+    names = [f"{i:05}".ljust(MAX_NAME, "\x01") for i in range(MAX_SPEAKERS)]
+    decoder = {"name": "conv_speaker", "speakers": names, "speaker_dim": 1}
+    model = Autoencoder(parse(AutoencoderConfig, {**SMALL, "decoder": decoder}))
+    model.save(tmp_path)
+    assert load(tmp_path).speakers == tuple(names)

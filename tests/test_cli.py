@@ -154,6 +154,55 @@ def test_resynth_refuses(mistake, run, place, tmp_path):
     assert "several inputs" in mistake("resynth", place / "vq", *both, "-o", tmp_path / "two")
 
 
+def test_convert_what_was_trained(run, place, tmp_path):
+    code, _, err = run(
+        "train", "smoke", f"data.manifest={place / 'speech.jsonl'}", f"run.dir={tmp_path / 'run'}",
+        "model.decoder={name: conv_speaker, conv: {channels: 4, dilations: [1]}}",
+        "optim.lr=0.01", "train.max_steps=3", "train.device=cpu", "log.progress=false",
+    )  # fmt: skip
+    assert code == 0, err
+    names = run("convert", tmp_path / "run", "--list-speakers")[1].split()
+    assert len(names) > 1
+    assert set(names) < {f"speaker{i}" for i in range(6)}
+    for i, name in enumerate(names[:2]):
+        command = ("convert", tmp_path / "run", place / "speech", "--speaker", name)
+        code, out, err = run(*command, "-o", tmp_path / str(i))
+        assert code == 0, err
+        assert len(out.splitlines()) == 12
+    one, two = ((tmp_path / f"{i}/speaker0/0.wav").read_bytes() for i in range(2))
+    assert len(one) == len(two)
+    assert one != two
+    # One recording may become one file, the same as in a folder.
+    source, out = place / "speech" / "speaker0" / "0.wav", tmp_path / "new" / "alone.wav"
+    assert run("convert", tmp_path / "run", source, "--speaker", names[0], "-o", out)[0] == 0
+    assert out.read_bytes() == one
+
+
+def test_convert_refuses(mistake, run, place, tmp_path):
+    from tests.helpers import voices_model
+
+    voices_model().save(tmp_path / "voices")
+    save(tmp_path / "a.wav", noise(1, 500), 16000)
+    convert, x = ("convert", tmp_path / "voices"), tmp_path / "a.wav"
+    assert run(*convert, "--list-speakers")[1].split() == ["ann", "bob", "cem"]
+    error = mistake(*convert, x, "--speaker", "anne", "-o", tmp_path / "out")
+    assert "no speaker 'anne' in this model; near: 'ann'" in error
+    assert "--list-speakers" in error
+    assert "give recordings and --speaker NAME" in mistake(*convert, x)
+    assert "give recordings and --speaker NAME" in mistake(*convert, "--speaker", "ann")
+    for command in (["--list-speakers"], [x, "--speaker", "ann"]):
+        assert "autoencoder/vq_speaker" in mistake("convert", place / "vq", *command)
+    assert "takes one recording" in mistake(
+        *convert, place / "speech", "--speaker", "ann", "-o", tmp_path / "b.wav"
+    )
+    assert not (tmp_path / "out").exists()
+    ann = (*convert, x, "--speaker", "ann", "-o", tmp_path / "b.wav")
+    assert run(*ann)[0] == 0
+    assert "--force" in mistake(*ann)
+    assert run(*ann, "--force")[0] == 0
+    assert "would be lost" in mistake(*ann[:-1], x, "--force")
+
+
 def test_a_recording_that_breaks_off_leaves_no_half_file(mistake, place, tmp_path):
     x = noise(1, 48_000)
     save(tmp_path / "a.flac", x, 16000)
@@ -238,7 +287,8 @@ def test_cp_copies_a_config_with_what_it_extends(run, mistake, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["prepare", "train", "resynth", "extract", "evaluate", "doctor", "ls", "cp"]
+    "command",
+    ["prepare", "train", "resynth", "convert", "extract", "evaluate", "doctor", "ls", "cp"],
 )
 def test_help_suffices(run, command):
     code, out, _ = run(command, "--help")

@@ -74,7 +74,7 @@ def test_extends_merges_and_a_renamed_component_starts_afresh(tmp_path):
         ("- a\n- b\n", "key: value"),
         ("a: [1\n", "not YAML"),
         ("a: !!python/object/apply:os.system ['true']\n", "not YAML"),
-        (f"a: {'x' * (1 << 20)}\n", "larger than"),
+        (f"a: {'x' * config.MAX_CONFIG_BYTES}\n", "larger than"),
     ],
 )
 def test_unusable_files_are_refused_in_words(tmp_path, text, message):

@@ -114,7 +114,7 @@ def _rewrite(folder, change):
 
 def test_weights_of_another_shape_type_or_name(folder):
     state = safetensors.torch.load_file(folder / "model.safetensors")
-    name = "bottleneck.ema_sum"
+    name = "bottleneck.codebook.ema_sum"
     for change in (
         {**state, name: state[name].T.contiguous()},
         {**state, name: state[name].view(torch.int32)},
@@ -128,13 +128,13 @@ def test_weights_of_another_shape_type_or_name(folder):
 def test_nan_is_neither_saved_nor_loaded(folder, tmp_path):
     model = small_model()
     with torch.no_grad():
-        model.bottleneck.ema_sum[0, 0] = torch.nan
-    with pytest.raises(CheckpointError, match="not saved: bottleneck.ema_sum"):
+        model.bottleneck.codebook.ema_sum[0, 0] = torch.nan
+    with pytest.raises(CheckpointError, match="not saved: bottleneck.codebook.ema_sum"):
         model.save(tmp_path / "bad")
     assert not (tmp_path / "bad").exists()
 
     def poison(state):
-        state["bottleneck.ema_sum"][0, 0] = torch.inf
+        state["bottleneck.codebook.ema_sum"][0, 0] = torch.inf
         return state
 
     _rewrite(folder, poison)

@@ -14,9 +14,12 @@ class Decoder(nn.Module, ABC):
 
     Attributes:
         hop_length: samples per frame.
+        speakers: names of the rows 1, 2, ... that `Context.condition` may hold, where 0 is anyone;
+            empty for a decoder that takes no condition.
     """
 
     hop_length: int
+    speakers: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(self, z: Float[Tensor, "B D T"], context: Context = ...) -> Float[Tensor, "B 1 L"]:

@@ -53,7 +53,7 @@ class ConvDecoder(Decoder):
         super().__init__()
         self.strides = config.strides or tuple(reversed(encoder_strides))
         self.hop_length = math.prod(self.strides)
-        widths = [
+        self.widths = widths = [  # channels at each rate, lowest first
             min(config.channels * 2**i, config.max_channels) for i in range(len(self.strides) + 1)
         ][::-1]
         self.first = Conv1d(in_channels, widths[0], config.kernel_size, causal=config.causal)
@@ -112,9 +112,14 @@ class _Stage(nn.Module):
         mask: Float[Tensor, "#B 1 L"] | None,
         fast_mask: Float[Tensor, "#B 1 L_out"] | None,
     ) -> Float[Tensor, "B C_out L_out"]:
-        x = self.up(self.act(x), mask)
+        return self.refine(self.up(self.act(x), mask), fast_mask)
+
+    def refine(
+        self, x: Float[Tensor, "B C L"], mask: Float[Tensor, "#B 1 L"] | None
+    ) -> Float[Tensor, "B C L"]:
+        """Pass what was upsampled through the residual units."""
         for unit in self.units:
-            x = unit(x, fast_mask)
+            x = unit(x, mask)
         return x
 
     def input_span(self, out: Span) -> Span:
