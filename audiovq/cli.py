@@ -295,6 +295,55 @@ def doctor(
 
 
 @app.command()
+def compare(
+    manifest: ManifestArgument,
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CONFIG...",
+            help="[LABEL@]CONFIG[+key=value...]: a config from `audiovq ls configs` or a file, "
+            "with changes; a config of the recipe `compare` is a list of models",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder of the comparison")] = Path(
+        "runs/compare"
+    ),
+    steps: Annotated[int, typer.Option(min=1, help="optimizer steps of every model")] = 1500,
+    seed: Annotated[list[int], typer.Option(help="seed of a run of each model (repeatable)")] = [0],  # noqa: B006
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="runs at once; they share cores")] = 1,
+    settings: Annotated[
+        list[str], typer.Option("--set", help="key=value for all models (repeatable)")
+    ] = [],  # noqa: B006
+    split: Annotated[SplitName, typer.Option(help="which records to evaluate")] = SplitName.test,
+    max_utterances: Annotated[
+        int | None, typer.Option(min=1, help="evaluate that many, spread over the split")
+    ] = None,
+) -> None:
+    """Train several models on equal terms and evaluate them in one table and one report.
+
+    Every model gets the same encoder, decoder, data, losses, steps and seeds; configs that differ
+    in anything but the bottleneck, the corruption of the input or the speaker table are refused.
+    OUT gets table.csv, table.md, table.json, report.html, rate_distortion.png, and a run folder
+    for each model. The same command goes on where it stopped; models and seeds may be added.
+
+    Example: audiovq compare speech.jsonl ae vq_ema rvq+model.bottleneck.num_codebooks=2 -o runs/c
+    """
+    from audiovq import config as configs
+    from audiovq import share
+
+    recipe = share.load_recipe("compare")
+    values = {
+        "manifest": str(manifest), "models": models, "dir": str(out), "steps": steps,
+        "seeds": seed, "settings": settings, "split": split.value, "jobs": jobs,
+        "max_utterances": max_utterances,
+    }  # fmt: skip
+    recipe.main(configs.parse(recipe.Config, values, "compare"))
+    print((out / "table.md").read_text("utf-8"), end="")
+    page = out / "report.html"
+    print(f"report: {page}" if page.exists() else 'no report: pip install "audiovq[train]"')
+
+
+@app.command()
 def ls(
     kind: Annotated[
         str, typer.Argument(help="configs, recipes, encoders, bottlenecks, decoders or corpora")

@@ -24,7 +24,12 @@ def can_draw() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def _figure(width: float, height: float) -> "Figure":
+def blank(width: float, height: float) -> "Figure":
+    """Return an empty figure, in inches.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
     if not can_draw():
         raise ConfigError('pictures need matplotlib: pip install "audiovq[train]"')
     os.environ.setdefault("MPLBACKEND", "Agg")
@@ -50,7 +55,7 @@ def spectrograms(
         sample_rate: Hz.
         seconds: longest stretch to draw.
     """
-    figure = _figure(9.0, 1.9 * len(sounds) + 0.5)
+    figure = blank(9.0, 1.9 * len(sounds) + 0.5)
     axes = np.atleast_1d(figure.subplots(len(sounds), 1, sharex=True))
     spectrogram = Spectrogram(1024)
     filters = MelFilters(sample_rate, 1024, 80)
@@ -91,14 +96,17 @@ def curves(
     log_scale: bool = False,
     bottom: float | None = None,
 ) -> "Figure":
-    """Draw values over steps, one line per label."""
-    figure = _figure(9.0, 2.8)
+    """Draw values over steps, one line per label; many labels stand beside the axes."""
+    many = len(series) > 6
+    figure = blank(9.0, 4.6 if many else 2.8)
     ax = figure.subplots()
-    for label, (steps, values) in series.items():
+    for number, (label, (steps, values)) in enumerate(series.items()):
         few = len(steps) < 30
+        style = ("-", "--", ":")[number // 10 % 3]  # colours come back after ten
         ax.plot(
-            steps, values, label=label, linewidth=1.6, marker="o" if few else None, markersize=4
-        )
+            steps, values, style, label=label, linewidth=1.6, marker="o" if few else None,
+            markersize=4,
+        )  # fmt: skip
     ax.set_xlabel("step")
     ax.set_ylabel(ylabel)
     if log_scale:
@@ -106,8 +114,11 @@ def curves(
         _plain_numbers(ax)
     if bottom is not None:
         ax.set_ylim(bottom=bottom)
-    ax.legend(frameon=False)
-    _quiet(ax)
+    if many:
+        ax.legend(frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left", fontsize=8)
+    else:
+        ax.legend(frameon=False)
+    quiet(ax)
     return figure
 
 
@@ -117,7 +128,7 @@ def code_shares(counts: Mapping[str, Sequence[int]]) -> "Figure":
     Args:
         counts: how often each code occurred, by label, such as `Report.counts[0]`.
     """
-    figure = _figure(9.0, 2.8)
+    figure = blank(9.0, 2.8)
     ax = figure.subplots()
     for label, each in counts.items():
         shares = np.sort(np.asarray(each, np.float64))[::-1] / max(1, sum(each))
@@ -134,11 +145,12 @@ def code_shares(counts: Mapping[str, Sequence[int]]) -> "Figure":
     ax.set_xlabel("codes, commonest first")
     ax.set_ylabel("share of frames (%)")
     ax.legend(frameon=False, title="dotted: all codes equally common")
-    _quiet(ax)
+    quiet(ax)
     return figure
 
 
-def _quiet(ax: "Axes") -> None:
+def quiet(ax: "Axes") -> None:
+    """Leave of the frame and grid what is needed to read values."""
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -155,7 +167,7 @@ def _plain_numbers(ax: "Axes") -> None:
 
 def bars(values: Sequence[float], xlabel: str, ylabel: str) -> "Figure":
     """Draw values side by side."""
-    figure = _figure(9.0, 2.4)
+    figure = blank(9.0, 2.4)
     ax = figure.subplots()
     ax.bar(range(len(values)), values, width=1.0)
     ax.set_xlabel(xlabel)

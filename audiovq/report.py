@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.2rem; f
 dt { font-weight: 600; } dd { margin: 0; color: var(--soft); }
 @media (max-width: 40rem) { dl { display: block; } dd { margin-bottom: .5rem; } }
 """
+_BEST = ' class="best"'
 # Nothing is fetched from anywhere, whatever text or names get into a page.
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
@@ -89,13 +90,29 @@ class Page:
         self._parts.append(f"<pre><code>{html.escape(text)}</code></pre>")
 
     def table(
-        self, header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = ""
+        self,
+        header: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        caption: str = "",
+        best: Collection[tuple[int, int]] = (),
     ) -> None:
-        """Add a table; the first column is text, the others are aligned as figures."""
+        """Add a table; the first column is text, the others are aligned as figures.
+
+        Args:
+            header: of the columns.
+            rows: cells.
+            caption: a sentence below.
+            best: row and column of the cells to mark.
+        """
         head = "".join(f"<th>{html.escape(h)}</th>" for h in header)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>"
-            for row in rows
+            "<tr>"
+            + "".join(
+                f"<td{_BEST if (i, j) in best else ''}>{html.escape(str(c))}</td>"
+                for j, c in enumerate(row)
+            )
+            + "</tr>"
+            for i, row in enumerate(rows)
         )
         self._parts.append(f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>')
         if caption:

@@ -75,27 +75,42 @@ def open_folder(config: Any) -> Path:
         ConfigError: the folder holds a run whose deciding settings differ.
     """
     folder = Path(config.run.dir)
-    path = folder / "config.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise ConfigError(f"run.dir={folder} cannot be a folder: {error}") from None
     for place in (folder, folder / "model", folder / "snapshots"):
         remove_stale(place)
-    if path.exists() and any((folder / "checkpoints").glob("*.pt")):
-        old = _flat(_with_defaults(config, read_yaml(path)))
-        new = _flat(config.model_dump(mode="json"))
-        changed = [
-            f"{k}: {_SHORT.repr(old.get(k))} then, {_SHORT.repr(new.get(k))} now"
-            for k in sorted(old.keys() | new.keys())
-            if old.get(k) != new.get(k) and not _operational(k)
-        ]
-        if changed:
-            raise ConfigError(
-                f"{folder} holds a run with other settings ({'; '.join(changed[:5])}): put them "
-                f"back to go on with it, or choose another run.dir"
-            )
+    refuse_other_settings(folder, config)
     return folder
+
+
+def refuse_other_settings(folder: Path, config: Config) -> None:
+    """Compare a run's stored config, if it has begun, with the one it is to go on with.
+
+    Raises:
+        ConfigError: settings that decide the result differ.
+    """
+    path = folder / "config.yaml"
+    if not path.exists() or not any((folder / "checkpoints").glob("*.pt")):
+        return
+    old = deciding(_with_defaults(config, read_yaml(path)))
+    new = deciding(config.model_dump(mode="json"))
+    changed = [
+        f"{k}: {_SHORT.repr(old.get(k))} then, {_SHORT.repr(new.get(k))} now"
+        for k in sorted(old.keys() | new.keys())
+        if old.get(k) != new.get(k)
+    ]
+    if changed:
+        raise ConfigError(
+            f"{folder} holds a run with other settings ({'; '.join(changed[:5])}): put them "
+            f"back to go on with it, or choose another run.dir"
+        )
+
+
+def deciding(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that decide a run's result, by dotted path."""
+    return {k: v for k, v in _flat(values).items() if not _operational(k)}
 
 
 def _with_defaults(config: Config, values: dict[str, Any]) -> dict[str, Any]:

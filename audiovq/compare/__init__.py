@@ -1,0 +1,1 @@
+"""Several models on equal terms: trained alike, evaluated alike, in one table and one report."""
