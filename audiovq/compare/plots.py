@@ -31,21 +31,27 @@ def rate_distortion(models: Sequence[Row], name: str) -> "Figure":
     families = list(dict.fromkeys(r.family for r in have))
     colours = {f: _COLOURS[i % len(_COLOURS)] for i, f in enumerate(families)}
     placed: list[tuple[float, float, str, str]] = []
+    level: list[tuple[float, str, str]] = []
     for row in have:
-        rate = _draw(ax, row, row.values[name], colours[row.family])
-        if rate is not None:
-            placed.append((rate, row.values[name], row.label, colours[row.family]))
+        y, colour = row.values[name], colours[row.family]
+        rate = _draw(ax, row, y, colour)
+        if rate is None:
+            level.append((y, row.label, colour))
+        else:
+            placed.append((rate, y, row.label, colour))
     for family in families:
         points = sorted((x, y) for x, y, label, _ in placed if _family(label, have) == family)
         if len(points) > 1:
             ax.plot(*zip(*points, strict=True), ":", color=colours[family], lw=1, zorder=1)
     ax.set_xscale("log")
+    _rates(ax)
     _label(ax, placed)
+    _label_at_edge(ax, level)
     metric = METRICS[name]
     better = {"higher": " (higher is better)", "lower": " (lower is better)", "": ""}
     ax.set_xlabel("rate (bit/s)")
     ax.set_ylabel(f"{metric.label}{f' ({metric.unit})' * bool(metric.unit)}{better[metric.better]}")
-    _rates(ax)
+    _explain(ax)
     quiet(ax)
     return drawing
 
@@ -61,11 +67,7 @@ def _draw(ax: "Axes", row: Row, y: float, colour: str) -> float | None:
     if kl is not None:
         ax.plot(max(kl, 1.0), y, "D", color=colour, ms=6)
         return max(kl, 1.0)
-    ax.axhline(y, ls="--", lw=1, color=colour)
-    ax.annotate(
-        row.label, (1.0, y), xycoords=("axes fraction", "data"), xytext=(4, 0),
-        textcoords="offset points", color=colour, fontsize=9, va="center", annotation_clip=False,
-    )  # fmt: skip
+    ax.axhline(y, ls="--", lw=1, color=colour, alpha=0.7)
     return None
 
 
@@ -89,6 +91,34 @@ def _label(ax: "Axes", placed: Sequence[tuple[float, float, str, str]]) -> None:
             textcoords="offset points", color=colour, fontsize=9, va="center",
             arrowprops={"arrowstyle": "-", "lw": 0.5, "color": colour} if level < height else None,
         )  # fmt: skip
+
+
+def _label_at_edge(ax: "Axes", level: Sequence[tuple[float, str, str]]) -> None:
+    """Write the labels of level lines on the right, none closer to the next than a line of text."""
+    figure: Any = ax.figure
+    last = float("inf")
+    for y, text, colour in sorted(level, reverse=True):
+        own = ax.transData.transform((1.0, y))[1]
+        height = min(own, last - 14 * figure.dpi / 100)
+        last = height
+        ax.annotate(
+            text, (1.0, y), xycoords=("axes fraction", "data"),
+            xytext=(6, (height - own) * 72 / figure.dpi), textcoords="offset points",
+            color=colour, fontsize=9, va="center", annotation_clip=False,
+        )  # fmt: skip
+
+
+def _explain(ax: "Axes") -> None:
+    """Say what the marks mean, whichever of them occur."""
+    from matplotlib.lines import Line2D  # noqa: PLC0415
+
+    marks = [
+        Line2D([], [], marker="o", ls="", color="grey", label="nominal rate of codes"),
+        Line2D([], [], marker="o", ls="", color="grey", mfc="white", label="unigram rate of codes"),
+        Line2D([], [], marker="D", ls="", color="grey", label="KL rate of a VAE"),
+        Line2D([], [], ls="--", color="grey", label="continuous, without a rate"),
+    ]
+    ax.legend(handles=marks, frameon=False, fontsize=8, loc="best")
 
 
 def _rates(ax: "Axes") -> None:
