@@ -40,6 +40,13 @@ class TrainConfig(IntervalConfig):
     precision: Literal["float32", "bf16"] = Field(
         "float32", description="bf16: autocast, for GPUs and CPUs with bf16 units"
     )
+    monte_carlo_samples: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="times each segment is passed with draws of its own (VAE samples, jitter, "
+        "dropout), their losses averaged; costs as much as that many batches",
+    )
     initialise_batches: int = Field(
         16, ge=1, description="batches whose frames the first codebook is clustered from"
     )
@@ -89,6 +96,7 @@ def main(config: Config) -> None:
     log = Log(folder, config.log, start, config.train.max_steps)
 
     def step(batch: Batch) -> StepOutput:
+        batch = batch.repeated(config.train.monte_carlo_samples)
         return forward(batch.x_input, batch.x, batch.lengths, batch.keys, batch.speakers)
 
     def save(at: int) -> None:

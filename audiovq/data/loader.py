@@ -19,6 +19,7 @@ from audiovq.data.corruption import Corruption, CorruptionConfig
 from audiovq.data.manifest import Manifest, Record
 from audiovq.data.segments import AugmentConfig, Segments, augment
 from audiovq.errors import AudioError, ConfigError, ManifestError
+from audiovq.nn import random
 from audiovq.nn.tree import register_output
 
 
@@ -55,6 +56,19 @@ class Batch:
     keys: Int[Tensor, "B"]
     ids: tuple[str, ...]
     speakers: tuple[str | None, ...]
+
+    def repeated(self, times: int) -> "Batch":
+        """Return every segment that many times, each with random draws of its own."""
+        if times == 1:
+            return self
+        return Batch(
+            x=self.x.repeat_interleave(times, dim=0),
+            x_input=self.x_input.repeat_interleave(times, dim=0),
+            lengths=self.lengths.repeat_interleave(times),
+            keys=random.bits(self.keys, "sample", times).flatten(),
+            ids=tuple(i for i in self.ids for _ in range(times)),
+            speakers=tuple(s for s in self.speakers for _ in range(times)),
+        )
 
 
 class Loader:

@@ -180,3 +180,30 @@ def test_training_from_a_tar_equals_training_from_files(mixed, tmp_path):
     packed = manifests.read(tmp_path / "tar.jsonl", check_files=True)
     assert_equal(take(loader(packed, workers=1), 0, 5), take(loader(mixed), 0, 5))
     assert audio.exists(packed.file(packed.records[0]))
+
+
+def test_a_repeated_batch_has_the_same_audio_and_keys_of_its_own(mixed):
+    batch = take(loader(mixed), 0, 1)[0]
+    assert batch.repeated(1) is batch
+    three = batch.repeated(3)
+    assert len(set(three.keys.tolist())) == 9
+    for i in range(9):
+        assert torch.equal(three.x[i], batch.x[i // 3])
+        assert three.lengths[i] == batch.lengths[i // 3]
+        assert three.ids[i] == batch.ids[i // 3]
+    assert torch.equal(batch.repeated(3).keys, three.keys)
+
+
+def test_more_samples_of_a_vae_halve_the_noise_of_its_loss(mixed):
+    from tests.helpers import small_model
+
+    model = small_model({"name": "vae", "dim": 6}).train()
+    batch = take(loader(mixed), 0, 1)[0]
+
+    def loss(samples, seed):
+        b = batch.repeated(samples)
+        out = model(b.x, b.lengths, b.keys + seed)
+        return float((out.x_hat - b.x).square().mean().detach())
+
+    spread = [torch.tensor([loss(n, 1000 * s) for s in range(60)]).std() for n in (1, 4)]
+    assert 0.3 < float(spread[1] / spread[0]) < 0.75
