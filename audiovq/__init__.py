@@ -7,9 +7,10 @@ The pipeline, in order:
     decoders        z -> x_hat (B, 1, L)
     losses          how far x_hat is from x
     autoencoder     encoder -> bottleneck -> decoder; encode, decode, save, load
-    train           the loop, checkpoints, logs
+    train           the loop, checkpoints, logs, doctor
     units           codes of a corpus on disk, for downstream models
     eval, report    what a model is worth, in figures and pages
+    compare         several models on equal terms
 
 Axis letters everywhere: B batch, C channels, L samples, T frames, D code dimension,
 K codebooks, N codebook size.

@@ -53,6 +53,33 @@ def test_the_five_commands_and_the_python_lines(place, monkeypatch):
     assert names["unit"].num_samples > 0
 
 
+def test_the_comparisons_are_planned_as_written(monkeypatch):
+    """Trained they are in test_compare; here it is the words that count."""
+    from audiovq import cli
+    from audiovq.compare import plan
+
+    monkeypatch.setattr(share, "load_recipe", lambda name: Recipe)
+    commands = [
+        line for b in blocks("bash") for line in b.splitlines() if "audiovq compare" in line
+    ]
+    assert commands
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        Recipe.seen = None
+        with pytest.raises(FileNotFoundError):  # the table that nobody wrote
+            cli.app(words[1:], standalone_mode=False)
+        assert plan.entries(Recipe.seen.models)
+
+
+class Recipe:
+    Config = share.load_recipe("compare").Config
+    seen = None
+
+    @staticmethod
+    def main(config):
+        Recipe.seen = config
+
+
 def test_names_in_the_readme_exist():
     for name in re.findall(r"autoencoder/(\w+)", TEXT):
         assert f"autoencoder/{name}" in share.configs()
