@@ -63,18 +63,6 @@ def to_embedding(model: "Autoencoder") -> Step:
     return Step(process, _encoder_geometry(model, model.bottleneck.stride))
 
 
-def to_rate(model: "Autoencoder") -> Step:
-    """Return the step from waveform (B, 1, L) to bits (B, 1, T), for bottlenecks with a rate."""
-    assert model.bottleneck.has_rate
-
-    def process(x: Tensor, mask: Tensor | None) -> Tensor:
-        z_e, context = _encode(model, x, mask)
-        bits = model.bottleneck.rate(z_e).unsqueeze(1)
-        return bits if context.mask is None else bits * context.mask
-
-    return Step(process, _encoder_geometry(model, model.bottleneck.stride))
-
-
 def to_waveform(model: "Autoencoder", condition: Int[Tensor, "B"] | None = None) -> Step:
     """Return the step from embedding (B, D, T) to waveform (B, 1, L)."""
     stride = model.bottleneck.stride

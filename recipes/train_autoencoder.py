@@ -183,8 +183,10 @@ def make_validate(
         statistics: Statistics | None = None
         levels = Levels()
         for name, x in items:
-            heard = corrupt(x, fixed_key(name)) if noisy else x
-            out = forward(heard, x, torch.tensor([x.shape[-1]]), None, speakers[name])
+            key = fixed_key(name)  # the same corruption, and the same samples, every time
+            heard = corrupt(x, key) if noisy else x
+            size, keys = torch.tensor([x.shape[-1]]), torch.tensor([key])
+            out = forward(heard, x, size, keys, speakers[name])
             for k, v in out.terms.items():  # weighed by length: a mean over all samples
                 sums[k] = sums.get(k, 0.0) + float(v) * x.shape[-1] / total
             levels.add(x, out.checks["the decoder's output"], heard if noisy else None)

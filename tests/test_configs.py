@@ -4,11 +4,12 @@ import pytest
 import yaml
 
 from audiovq import config as configs
-from audiovq import share
+from audiovq import registry, share
 from audiovq.autoencoder import Autoencoder
 from audiovq.config import Config
 
-NAMES = share.configs()
+LISTS = [n for n in share.configs() if n.startswith("compare/")]
+NAMES = [n for n in share.configs() if n not in LISTS]
 
 
 def load(name):
@@ -44,6 +45,16 @@ def test_variants_state_only_what_differs():
         assert len(lines) <= 24
 
 
+@pytest.mark.parametrize("name", LISTS)
+def test_every_list_of_models_names_configs_that_can_be_compared(name, speech_manifest, tmp_path):
+    from audiovq.compare import plan
+
+    config = load(name)
+    runs = plan.runs_of(plan.entries(config.models), (0,), tmp_path, (), speech_manifest)
+    plan.refuse_unequal_terms(runs)
+    assert len(runs) >= 2
+
+
 def fields(model: type[Config], prefix=""):
     for name, field in model.model_fields.items():
         yield f"{prefix}{name}", field
@@ -52,8 +63,16 @@ def fields(model: type[Config], prefix=""):
             yield from fields(kind, f"{prefix}{name}.")
 
 
-def test_every_field_has_a_default_and_a_description():
-    recipe = share.load_recipe("train_autoencoder").Config
-    for path, field in fields(recipe):
+@pytest.mark.parametrize("recipe", ["train_autoencoder", "compare"])
+def test_every_field_has_a_default_and_a_description(recipe):
+    for path, field in fields(share.load_recipe(recipe).Config):
         assert not field.is_required(), path
         assert field.description, path
+
+
+@pytest.mark.parametrize("kind", ["encoders", "bottlenecks", "decoders"])
+def test_every_field_of_a_component_has_a_default_and_a_description(kind):
+    for name in registry.names(kind):
+        for path, field in fields(registry.get(kind, name).config):
+            assert not field.is_required(), (name, path)
+            assert field.description, (name, path)

@@ -131,8 +131,8 @@ class Bottleneck(nn.Module, ABC):
         stride: encoder frames per frame of codes.
         context: frames of codes to the left and right that one code depends on.
         needs_input_gradient: whether `Context.x` must be a leaf with gradient.
-        has_rate: whether `rate` says how many bits a frame costs; true of models with a prior of
-            their own that are not discrete.
+        has_rate: whether `metrics["kl"]` holds the nats an item costs under the bottleneck's own
+            prior. Distortion at that rate is that of samples, which `forward` gives with keys.
     """
 
     in_channels: int
@@ -157,10 +157,6 @@ class Bottleneck(nn.Module, ABC):
     def embed(self, z: Float[Tensor, "B C T"], context: Context) -> Float[Tensor, "B D T"]:
         """Return what the decoder would receive, at inference."""
         return self.forward(z, context).z
-
-    def rate(self, z: Float[Tensor, "B C T"]) -> Float[Tensor, "B T"]:
-        """Return the bits each frame costs under the bottleneck's own prior, if `has_rate`."""
-        raise NotImplementedError
 
 
 class DiscreteBottleneck(Bottleneck):

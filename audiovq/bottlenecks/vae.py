@@ -1,7 +1,5 @@
 """Variational autoencoder and beta-VAE with diagonal Gaussian posteriors."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -27,7 +25,7 @@ class Config(ComponentConfig):
 
 
 class VAE(Bottleneck):
-    """Sample z from q(z | x) in training, take its mean otherwise; loss = beta * KL(q || N(0, I)).
+    """Sample z from q(z | x); loss = beta * KL(q || N(0, I)).
 
     Reconstruction losses here are means over samples and mel bands, so the negative ELBO (beta = 1
     beside a sum of log-likelihoods) is reached at a beta below 1: divided by how many values a
@@ -55,10 +53,11 @@ class VAE(Bottleneck):
         """Sample from the posterior.
 
         Returns:
-            z: a sample in training, the mean otherwise. loss: beta times the KL. metrics: `kl`,
-            nats summed over an item's frames.
+            z: a sample; the mean in evaluation without keys to draw one by. loss: beta times the
+            KL. metrics: `kl`, nats summed over an item's frames.
         """
         q = gaussian.split(z)
+        mean = not self.training and context.keys is None
         each = q.kl()
         pushed = each
         if self.config.free_bits > 0:
@@ -69,7 +68,7 @@ class VAE(Bottleneck):
             real = context.mask.squeeze(1)
             kl, loss = torch.where(real, kl, 0.0), torch.where(real, loss, 0.0)
         return BottleneckOutput(
-            z=q.sample(keys_of(context, z)) if self.training else q.mean,
+            z=q.mean if mean else q.sample(keys_of(context, z)),
             loss=loss,
             statistics=gaussian.statistics(q, each, context.mask),
             metrics={"kl": kl.sum(dim=1)},
@@ -79,10 +78,6 @@ class VAE(Bottleneck):
         """Return the posterior's mean."""
         del context
         return gaussian.split(z).mean
-
-    def rate(self, z: Float[Tensor, "B C T"]) -> Float[Tensor, "B T"]:
-        """Return the KL of each frame, in bits."""
-        return gaussian.split(z).kl().sum(dim=1) / math.log(2)
 
     @torch.no_grad()
     def update(self, statistics: Statistics) -> None:

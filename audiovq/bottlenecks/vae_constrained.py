@@ -1,7 +1,5 @@
 """Variational autoencoder with a given rate: beta is found, not set."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -65,16 +63,17 @@ class ConstrainedVAE(Bottleneck):
         """Sample from the posterior.
 
         Returns:
-            z: a sample in training, the mean otherwise. loss: beta times the KL. metrics: `kl`,
-            nats summed over an item's frames.
+            z: a sample; the mean in evaluation without keys to draw one by. loss: beta times the
+            KL. metrics: `kl`, nats summed over an item's frames.
         """
         q = gaussian.split(z)
+        mean = not self.training and context.keys is None
         each = q.kl()
         kl = each.sum(dim=1)
         if context.mask is not None:
             kl = torch.where(context.mask.squeeze(1), kl, 0.0)
         return BottleneckOutput(
-            z=q.sample(keys_of(context, z)) if self.training else q.mean,
+            z=q.mean if mean else q.sample(keys_of(context, z)),
             loss=self.beta * kl,
             statistics=gaussian.statistics(q, each, context.mask),
             metrics={"kl": kl.detach().sum(dim=1)},
@@ -84,10 +83,6 @@ class ConstrainedVAE(Bottleneck):
         """Return the posterior's mean."""
         del context
         return gaussian.split(z).mean
-
-    def rate(self, z: Float[Tensor, "B C T"]) -> Float[Tensor, "B T"]:
-        """Return the KL of each frame, in bits."""
-        return gaussian.split(z).kl().sum(dim=1) / math.log(2)
 
     @torch.no_grad()
     def update(self, statistics: Statistics) -> None:

@@ -171,6 +171,11 @@ def _notes(run: Measurements, records: Sequence[Record], split: str | None) -> I
     if run.rejected:
         first = run.rejected[0]
         yield f"{len(run.rejected)} utterances left out, the first {first['id']}: {first['reason']}"
+    if run.model.bottleneck.has_rate:
+        yield (
+            "reconstructions are of samples of the posterior, which the KL rate pays for; resynth "
+            "and embed use its mean"
+        )
     long = sum("encode_rtf" not in row for row in run.rows)
     if long:
         yield (

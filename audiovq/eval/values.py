@@ -164,8 +164,8 @@ METRICS: dict[str, Metric] = {
         "bit/s",
         "",
         "divergence of the posteriors from the model's own Gaussian prior, in bits per second of "
-        "audio: what sending samples of them would cost with bits-back coding; of VAEs only, and "
-        "not of utterances over 60 s",
+        "audio: what sending samples of them costs with bits-back coding; of VAEs only, not of "
+        "utterances over 60 s",
         1,
     ),
     "encode_rtf": Metric(

@@ -7,6 +7,7 @@ import torch
 
 from audiovq import audio
 from audiovq.data import manifest as manifests
+from audiovq.data.corruption import fixed_key
 from audiovq.data.manifest import Record
 from audiovq.errors import AudioError, ConfigError, ManifestError
 from audiovq.eval import measure
@@ -221,3 +222,25 @@ def test_train_counts_give_the_coded_bitrate(manifest, report):
     )
     assert again["coded_bitrate"] == pytest.approx(again["unigram_bitrate"], rel=0.01)
     assert again["coded_bitrate"] >= again["unigram_bitrate"]
+
+
+@torch.no_grad()
+def test_a_vae_is_measured_by_samples_at_the_rate_they_cost(manifest):
+    model = small_model({"name": "vae", "dim": 6})
+    report = evaluate(model, manifest, metrics=CHEAP, progress=False)
+    corpus = manifests.read(manifest)
+    bits, seconds, scores = 0.0, 0.0, []
+    for record in corpus.records:
+        x = corpus.load(record, RATE)
+        out = model(x, keys=torch.tensor([fixed_key(record.id)]))
+        assert not torch.equal(out.x_hat, model.reconstruct(x))
+        scores.append(si_sdr(x, out.x_hat))
+        padded = torch.nn.functional.pad(x, (0, -x.shape[-1] % 10))
+        mean, log_variance = model.encoder(padded).chunk(2, 1)
+        posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
+        prior = torch.distributions.Normal(0.0, 1.0)
+        bits += float(torch.distributions.kl_divergence(posterior, prior).sum()) / np.log(2)
+        seconds += x.shape[-1] / RATE
+    assert report["kl_bitrate"] == pytest.approx(bits / seconds, rel=1e-4)
+    assert report["si_sdr"] == pytest.approx(np.mean(scores), abs=1e-4)
+    assert any("samples of the posterior" in note for note in report.notes)
