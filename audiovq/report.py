@@ -43,7 +43,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem 0 .4rem 1.8rem; text-align: right; white-space: nowrap;
          vertical-align: baseline; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
-th { color: var(--soft); font-weight: 600; font-size: .9rem; }
+th { color: var(--soft); font-weight: 600; font-size: .9rem; white-space: normal;
+     vertical-align: bottom; }
 tr + tr > td { border-top: 1px solid var(--line); }
 td small { display: block; color: var(--soft); font-size: .8rem; font-weight: 400; }
 td.best { font-weight: 650; color: var(--accent); }
@@ -84,6 +85,13 @@ class Page:
         """Add a paragraph."""
         kind = ' class="note"' if note else ""
         self._parts.append(f"<p{kind}>{html.escape(text)}</p>")
+
+    def facts(self, facts: Mapping[str, str]) -> None:
+        """Add a list of names and what they are."""
+        entries = "".join(
+            f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items()
+        )
+        self._parts.append(f"<dl>{entries}</dl>")
 
     def code(self, text: str) -> None:
         """Add lines to copy."""

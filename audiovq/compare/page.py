@@ -61,11 +61,13 @@ def write(
     models = table.by_model(rows)
     page = report.Page("Models on equal terms", f"{len(models)} models compared by audiovq")
     page.heading("What was equal")
-    page.table(["", ""], list(facts.items()))
+    page.facts({k: v for k, v in facts.items() if k != "command"})
+    page.code(facts["command"])
     page.heading("Figures")
     header, cells = table.text_table(models)
     ranges = "the lowest and highest seed" if len(models[0].seeds) > 1 else "its 95 % interval"
-    page.table(header, cells, f"In brackets: {ranges}. Marked: the best.", table.best(models))
+    note = f"In brackets: {ranges}. Marked: the best. All figures are in table.csv and table.json."
+    page.table(header, cells, note, table.best(models))
     page.text(_READING)
     page.text(_SHORT)
     page.heading("Rate and distortion")

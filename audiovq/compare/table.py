@@ -18,6 +18,10 @@ FIGURES = (
     "bitrate", "unigram_bitrate", "kl_bitrate", "log_mel_distance", "stoi", "pesq", "si_sdr",
     "stft_distance", "usage", "perplexity", "encode_rtf", "decode_rtf",
 )  # fmt: skip
+SHOWN = (
+    "bitrate", "unigram_bitrate", "kl_bitrate", "log_mel_distance", "stoi", "pesq", "si_sdr",
+    "usage", "perplexity", "encode_rtf",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def write(folder: Path, rows: Sequence[Row], terms: Mapping[str, Any]) -> None:
 
 def text_table(models: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of the figures as people read them."""
-    names = [k for k in FIGURES if any(k in r.values for r in models)]
+    names = _shown(models)
     units = {k: f" ({METRICS[k].unit})" if METRICS[k].unit else "" for k in names}
     header = ["model", "parameters"] + [METRICS[k].label + units[k] for k in names]
     timed = any("train_minutes" in r.facts for r in models)
@@ -133,11 +137,14 @@ def text_table(models: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+def _shown(models: Sequence[Row]) -> list[str]:
+    return [k for k in SHOWN if any(k in r.values for r in models)]
+
+
 def best(models: Sequence[Row]) -> set[tuple[int, int]]:
     """Return row and column, in `text_table`, of the best value of each figure with a direction."""
-    names = [k for k in FIGURES if any(k in r.values for r in models)]
     found = set()
-    for column, name in enumerate(names, 2):
+    for column, name in enumerate(_shown(models), 2):
         have = [(r.values[name], i) for i, r in enumerate(models) if name in r.values]
         if METRICS[name].better and len(have) > 1:
             found.add(((max if METRICS[name].better == "higher" else min)(have)[1], column))
