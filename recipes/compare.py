@@ -12,6 +12,7 @@ from pydantic import Field
 
 from audiovq import config as configs
 from audiovq import report
+from audiovq.alone import alone
 from audiovq.compare import page, plan, table, work
 from audiovq.data import manifest as manifests
 from audiovq.errors import ConfigError
@@ -54,14 +55,16 @@ def main(config: Config) -> None:
     plan.refuse_unequal_terms(runs)
     plan.open_study(folder, runs, runs[0].config.train.max_steps, config.split, data)
 
-    work.train(runs, config.jobs)
-    evaluations = work.evaluate(runs, data, config.split, config.max_utterances, config.jobs)
-
-    rows = table.rows_of(runs, evaluations)
-    facts = page.facts_of(runs, evaluations, data, command(config))
-    table.write(folder, rows, facts)
-    if report.can_draw():
-        page.write(folder, runs, rows, facts=facts, data=data, split=config.split)
+    with alone(folder, "comparing in") as lock:
+        work.train(runs, config.jobs, lock)
+        evaluations = work.evaluate(
+            runs, data, split=config.split, most=config.max_utterances, jobs=config.jobs, lock=lock
+        )
+        rows = table.rows_of(runs, evaluations)
+        facts = page.facts_of(runs, evaluations, data, command(config))
+        table.write(folder, rows, facts)
+        if report.can_draw():
+            page.write(folder, runs, rows, facts=facts, data=data, split=config.split)
 
 
 def command(config: Config) -> str:

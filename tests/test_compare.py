@@ -166,6 +166,27 @@ def test_ctrl_c_saves_every_run_and_the_same_command_goes_on(speech_manifest, tm
     assert b"the same command goes on" in errors
 
 
+def test_killed_outright_its_runs_keep_the_folder_until_they_end(speech_manifest, tmp_path):
+    """Two trainings in one run folder would be worse than waiting."""
+    folder = tmp_path / "c"
+    command = [sys.executable, "-m", "audiovq", "compare", str(speech_manifest.path), "ae",
+               "-o", str(folder), "--steps", "100000"]  # fmt: skip
+    for setting in SETTINGS:
+        command += ["--set", setting]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    log = folder / "ae" / "seed-0" / "log.jsonl"
+    deadline = time.monotonic() + 60
+    while not log.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert "another process is comparing in" in again.stderr
+    subprocess.run(["pkill", "-f", f"audiovq train {folder}"], check=False)
+
+
 # ------------------------------------------------------------------- pieces
 
 

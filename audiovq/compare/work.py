@@ -42,12 +42,13 @@ class _Job:
     progress: Callable[[], int]
 
 
-def train(plan: Sequence[Run], jobs: int) -> None:
+def train(plan: Sequence[Run], jobs: int, lock: int | None) -> None:
     """Train what is not trained yet; takes interrupted runs up again.
 
     Args:
         plan: all runs.
         jobs: how many at once.
+        lock: descriptor of the folder's lock, which lasts as long as any run.
 
     Raises:
         AudioVQError: a run failed; the others were finished.
@@ -63,11 +64,17 @@ def train(plan: Sequence[Run], jobs: int) -> None:
         waiting.append(_Job(run, ["train", str(file)], file.with_suffix(".out"), _Steps(run)))
     total = sum(run.config.train.max_steps for run in plan)
     done = total - sum(job.run.config.train.max_steps for job in waiting)
-    _work(waiting, jobs, tqdm(total=total, initial=done, unit="step", desc="training"))
+    _work(waiting, jobs, lock, tqdm(total=total, initial=done, unit="step", desc="training"))
 
 
 def evaluate(
-    plan: Sequence[Run], data: Manifest, split: str, most: int | None, jobs: int
+    plan: Sequence[Run],
+    data: Manifest,
+    *,
+    split: str,
+    most: int | None,
+    jobs: int,
+    lock: int | None,
 ) -> list[dict[str, Any]]:
     """Evaluate what is not evaluated yet; returns the evaluation of each run, as JSON values.
 
@@ -77,6 +84,7 @@ def evaluate(
         split: what they are evaluated on.
         most: utterances; None: all.
         jobs: how many at once.
+        lock: descriptor of the folder's lock.
 
     Raises:
         AudioVQError: an evaluation failed; the others were finished.
@@ -89,7 +97,7 @@ def evaluate(
             command += [] if most is None else ["--max-utterances", str(most)]
             waiting.append(_Job(run, command, run.folder.with_suffix(".out"), lambda: 0))
     bar = tqdm(total=len(plan), initial=len(plan) - len(waiting), unit="run", desc="evaluating")
-    _work(waiting, jobs, bar, each=1)
+    _work(waiting, jobs, lock, bar, each=1)
     found = [_evaluation(run, data, split, most) for run in plan]
     assert all(e is not None for e in found)
     return [e for e in found if e is not None]
@@ -133,7 +141,9 @@ class _Steps:
         return self.steps
 
 
-def _work(waiting: list[_Job], jobs: int, bar: "tqdm[Any]", each: int = 0) -> None:
+def _work(
+    waiting: list[_Job], jobs: int, lock: int | None, bar: "tqdm[Any]", *, each: int = 0
+) -> None:
     """Run commands, some at a time, with one progress bar over all of them."""
     start = bar.n
     finished, failures = 0, []
@@ -146,7 +156,7 @@ def _work(waiting: list[_Job], jobs: int, bar: "tqdm[Any]", each: int = 0) -> No
                 raise Interrupted(stop.requested, int(bar.n))
             while queue and len(running) < jobs:
                 job = queue.pop(0)
-                running.append((job, _start(job, jobs)))
+                running.append((job, _start(job, jobs, lock)))
             time.sleep(_POLL_SECONDS)
             for job, process in list(running):
                 if process.poll() is None:
@@ -163,8 +173,11 @@ def _work(waiting: list[_Job], jobs: int, bar: "tqdm[Any]", each: int = 0) -> No
         )
 
 
-def _start(job: _Job, jobs: int) -> "subprocess.Popen[bytes]":
-    """Start a command; the cores are shared out, and Ctrl-C reaches us alone."""
+def _start(job: _Job, jobs: int, lock: int | None) -> "subprocess.Popen[bytes]":
+    """Start a command; the cores are shared out, and Ctrl-C reaches us alone.
+
+    The command keeps the lock: were we killed, nobody could start it a second time beside it.
+    """
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     with job.output.open("wb") as output:
         return subprocess.Popen(  # noqa: S603  (ourselves)
@@ -174,6 +187,7 @@ def _start(job: _Job, jobs: int) -> "subprocess.Popen[bytes]":
             stderr=output,
             env={**os.environ, "OMP_NUM_THREADS": threads},
             start_new_session=True,
+            pass_fds=() if lock is None else (lock,),
         )
 
 

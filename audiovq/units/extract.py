@@ -19,11 +19,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 import audiovq
+from audiovq.alone import alone
 from audiovq.autoencoder import Autoencoder
 from audiovq.data.manifest import Manifest, Record
 from audiovq.errors import AudioError, CheckpointError, ConfigError, ManifestError
 from audiovq.files import STALE_MARK, atomic_write, remove_stale, sha256
-from audiovq.units.alone import alone
 from audiovq.units.format import (
     Metadata,
     Shard,
@@ -93,7 +93,7 @@ def extract(
     parts = plan(records, records_per_shard, seconds_per_shard)
     out = Path(out)
     _make(out)
-    with alone(out):
+    with alone(out, "extracting into"):
         remove_stale(out)  # also those of a run killed before it had written anything else
         metadata = _take_up(out, wanted)
         done = {s.file: s for s in metadata.shards if s.file in parts and _whole(out, s)}

@@ -11,7 +11,7 @@ from audiovq.audio import save
 from audiovq.data import manifest as manifests
 from audiovq.data.manifest import Record
 from audiovq.errors import CheckpointError, ManifestError
-from audiovq.units.alone import alone
+from audiovq.alone import alone
 from audiovq.units.extract import encode_record, extract
 from tests.helpers import noise, small_model
 
@@ -154,7 +154,7 @@ def test_a_file_where_the_folder_should_be(corpus, tmp_path, below):
 
 
 def _hold(folder, ready, end):
-    with alone(folder):
+    with alone(folder, "extracting into"):
         ready.set()
         end.wait(20)
 

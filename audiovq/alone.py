@@ -14,17 +14,24 @@ except ImportError:  # Windows
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, work: str) -> Iterator[int | None]:
     """Keep other processes out of a folder within the block, where the file system can.
 
     The lock is on the folder itself: it leaves no file, and ends with the process however that
-    dies.
+    dies, and with the last child that was given the descriptor.
+
+    Args:
+        folder: must exist.
+        work: what is done there, for the error, as `extracting into`.
+
+    Yields:
+        the lock's file descriptor; None where there is none.
 
     Raises:
         CheckpointError: another process is at work there.
     """
     if fcntl is None:
-        yield
+        yield None
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -34,9 +41,8 @@ def alone(folder: Path) -> Iterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise CheckpointError(
-                    f"another process is extracting into {folder}: wait for it, or choose "
-                    f"another folder"
+                    f"another process is {work} {folder}: wait for it, or choose another folder"
                 ) from None
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
