@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from audiovq import units
+from audiovq.alone import alone
 from audiovq.audio import save
 from audiovq.data import manifest as manifests
 from audiovq.data.manifest import Record
 from audiovq.errors import CheckpointError, ManifestError
-from audiovq.alone import alone
 from audiovq.units.extract import encode_record, extract
 from tests.helpers import noise, small_model
 
