@@ -13,12 +13,13 @@ from tqdm import tqdm
 
 from audiovq.autoencoder import Autoencoder
 from audiovq.data import manifest as manifests
+from audiovq.data.corruption import Corruption, CorruptionConfig
 from audiovq.data.manifest import Manifest, Record
 from audiovq.errors import AudioError, ConfigError, ManifestError
 from audiovq.eval import codebook, machine
 from audiovq.eval.codebook import Counts
 from audiovq.eval.intervals import bootstrap_mean, group
-from audiovq.eval.measure import LONG_SECONDS, Measurements
+from audiovq.eval.measure import INPUT, LONG_SECONDS, Measurements
 from audiovq.eval.reconstruction import NAMES, Scorer, available
 from audiovq.eval.result import Report
 from audiovq.eval.values import METRICS, Value
@@ -37,6 +38,7 @@ def evaluate(
     max_utterances: int | None = None,
     max_rejected: float = 0.01,
     train_counts: Counts | None = None,
+    corruption: CorruptionConfig | None = None,
     progress: bool = True,
 ) -> Report:
     """Evaluate a model on a split, one utterance at a time, in bounded memory.
@@ -49,6 +51,7 @@ def evaluate(
         max_utterances: evaluate this many, drawn by a hash of their ids; None: all.
         max_rejected: share of unreadable utterances that is put up with.
         train_counts: counts (K, N) of codes on training data, for the coded bitrate.
+        corruption: what is done to the input, alike for every model; the target stays clean.
         progress: show a progress bar on stderr.
 
     Raises:
@@ -61,7 +64,8 @@ def evaluate(
     names, notes = available(metrics)
     records = _choose(manifest, split, max_utterances)
     groups = group([r.speaker for r in records])
-    run = Measurements(model, manifest, Scorer(model.sample_rate, names), groups)
+    noisy = None if corruption is None else Corruption(corruption, model.sample_rate)
+    run = Measurements(model, manifest, Scorer(model.sample_rate, names), groups, noisy)
     with _evaluation_mode(model):
         for index, record in enumerate(tqdm(records, unit="utt", disable=not progress)):
             try:
@@ -121,7 +125,7 @@ def _report(
 def _means(run: Measurements) -> Iterator[Value]:
     """Yield means over utterances; what is per second of audio weighs them by length."""
     groups = run.groups.index[run.kept]
-    for name in (*NAMES, "kl_bitrate", "encode_rtf", "decode_rtf"):
+    for name in (*NAMES, *(f"input_{k}" for k in INPUT), "kl_bitrate", "encode_rtf", "decode_rtf"):
         have = [i for i, row in enumerate(run.rows) if row.get(name) is not None]
         if not have:
             continue
@@ -171,6 +175,9 @@ def _notes(run: Measurements, records: Sequence[Record], split: str | None) -> I
     if run.rejected:
         first = run.rejected[0]
         yield f"{len(run.rejected)} utterances left out, the first {first['id']}: {first['reason']}"
+    if run.corrupt is not None:
+        done = run.corrupt.config.model_dump(exclude_defaults=True)
+        yield f"the model heard corrupted speech ({done}); the target is clean"
     if run.model.bottleneck.has_rate:
         yield (
             "reconstructions are of samples of the posterior, which the KL rate pays for; resynth "

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from audiovq.autoencoder import Autoencoder
-from audiovq.data.corruption import fixed_key
+from audiovq.data.corruption import Corruption, fixed_key
 from audiovq.data.manifest import Manifest, Record
+from audiovq.errors import AudioError
 from audiovq.eval import codebook, machine
 from audiovq.eval.codebook import Counts
 from audiovq.eval.intervals import Groups
@@ -21,6 +22,9 @@ from audiovq.eval.reconstruction import Scorer
 from audiovq.eval.streams import side_by_side
 
 LONG_SECONDS = 60.0  # longer utterances are streamed, and scored in pieces of this length
+
+# Measures that are also taken of corrupted input, to see what the model gains.
+INPUT = ("log_mel_distance", "si_sdr", "stoi")
 
 T = TypeVar("T")
 Scores = dict[str, float | str]
@@ -31,6 +35,7 @@ class Measurements:
     """What is gathered while the utterances go by.
 
     Attributes:
+        corrupt: what is done to what the model hears; the target stays clean.
         rows: one per utterance: id, speaker, seconds, measures (None: not defined), times.
         kept: index of each row's record.
         rejected: id and reason of each utterance that could not be read.
@@ -42,6 +47,7 @@ class Measurements:
     manifest: Manifest
     scorer: Scorer
     groups: Groups
+    corrupt: Corruption | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
@@ -63,6 +69,8 @@ class Measurements:
             "seconds": record.duration,
         }
         long = record.duration > LONG_SECONDS
+        if long and self.corrupt is not None:
+            raise AudioError(f"{record.id} is over {LONG_SECONDS:.0f} s, too long to be corrupted")
         scores, counts, times = self._long(record) if long else self._whole(record)
         if counts is not None:
             self.counts[self.groups.blocks[index]] += counts
@@ -79,18 +87,26 @@ class Measurements:
             self.model.reconstruct(x)
             self.warm = True
         seconds = x.shape[-1] / self.model.sample_rate
+        heard = x if self.corrupt is None else self._corrupted(x, record.id)
         if self.model.is_discrete:
-            codes, encode = self._timed(lambda: self.model.encode(x))
+            codes, encode = self._timed(lambda: self.model.encode(heard))
             x_hat, decode = self._timed(lambda: self.model.decode(codes, x.shape[-1]))
             counts = codebook.count(codes, self.model.codebook_sizes)
         else:
-            z, encode = self._timed(lambda: self.model.embed(x))
+            z, encode = self._timed(lambda: self.model.embed(heard))
             x_hat, decode = self._timed(lambda: self.model.decode_embedding(z, x.shape[-1]))
             counts = None
         times = {"encode_rtf": encode / seconds, "decode_rtf": decode / seconds}
         if self.model.bottleneck.has_rate:
-            x_hat, times["kl_bitrate"] = self._sampled(x, record.id)
-        return self.scorer(x, x_hat), counts, times
+            x_hat, times["kl_bitrate"] = self._sampled(heard, record.id)
+        scores = self.scorer(x, x_hat)
+        if self.corrupt is not None:
+            scores |= {f"input_{k}": v for k, v in self.scorer(x, heard).items() if k in INPUT}
+        return scores, counts, times
+
+    def _corrupted(self, x: Tensor, name: str) -> Tensor:
+        assert self.corrupt is not None
+        return self.corrupt(x.cpu(), fixed_key(name)).to(self.device)
 
     def _long(self, record: Record) -> tuple[Scores, Counts | None, dict[str, float]]:
         """Stream an utterance through the model, and average its pieces' scores by length."""

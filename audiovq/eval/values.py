@@ -99,6 +99,15 @@ METRICS: dict[str, Metric] = {
         "ITU-T P.862.2 wide-band score at 16 kHz, about 1 to 4.6 (P.862 narrow-band at 8 kHz for "
         "models under 16 kHz); mean over utterances",
     ),
+    "input_log_mel_distance": Metric(
+        "log-mel distance of the input", "dB", "", "the same of the corrupted speech that was heard"
+    ),
+    "input_si_sdr": Metric(
+        "SI-SDR of the input", "dB", "", "the same of the corrupted speech that was heard"
+    ),
+    "input_stoi": Metric(
+        "STOI of the input", "", "", "the same of the corrupted speech that was heard", 3
+    ),
     "usage": Metric(
         "codebook usage",
         "",

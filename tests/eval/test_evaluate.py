@@ -7,7 +7,7 @@ import torch
 
 from audiovq import audio
 from audiovq.data import manifest as manifests
-from audiovq.data.corruption import fixed_key
+from audiovq.data.corruption import Corruption, CorruptionConfig, fixed_key
 from audiovq.data.manifest import Record
 from audiovq.errors import AudioError, ConfigError, ManifestError
 from audiovq.eval import measure
@@ -244,3 +244,22 @@ def test_a_vae_is_measured_by_samples_at_the_rate_they_cost(manifest):
     assert report["kl_bitrate"] == pytest.approx(bits / seconds, rel=1e-4)
     assert report["si_sdr"] == pytest.approx(np.mean(scores), abs=1e-4)
     assert any("samples of the posterior" in note for note in report.notes)
+
+
+@torch.no_grad()
+def test_noise_is_heard_by_the_model_and_not_by_the_target(manifest):
+    model = small_model()
+    config = CorruptionConfig(gaussian=1.0, gaussian_snr_db=(10.0, 10.0))
+    report = evaluate(model, manifest, metrics=CHEAP, corruption=config, progress=False)
+    again = evaluate(model, manifest, metrics=CHEAP, corruption=config, progress=False)
+    assert report["si_sdr"] == again["si_sdr"]
+    assert report["input_si_sdr"] == pytest.approx(10.0, abs=0.1)
+    corpus = manifests.read(manifest)
+    scores = []
+    for record in corpus.records:
+        x = corpus.load(record, RATE)
+        heard = Corruption(config, RATE)(x, fixed_key(record.id))
+        scores.append(si_sdr(x, model.decode(model.encode(heard), x.shape[-1])))
+    assert report["si_sdr"] == pytest.approx(np.mean(scores), abs=1e-6)
+    assert any("corrupted speech" in note for note in report.notes)
+    assert "input_si_sdr" not in evaluate(model, manifest, metrics=CHEAP, progress=False)
