@@ -5,6 +5,7 @@
 The same command goes on where it stopped; models and seeds may be added later.
 """
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -48,7 +49,7 @@ def main(config: Config) -> None:
         "data.workers=0",
         "log.progress=false",
         *config.settings,
-        f"data.manifest={data.path}",
+        f"data.manifest={json.dumps(str(data.path))}",
     )
     found = plan.entries(config.models)
     runs = plan.runs_of(found, tuple(dict.fromkeys(config.seeds)), folder, common, data)
