@@ -110,6 +110,8 @@ def test_other_data_is_refused(study, speech_manifest, tmp_path):
         (("ae", "vq_ema+optim.lr=0.1"), "ae and vq_ema\\+lr=0.1 would not be compared.*optim.lr"),
         (("ae", "vq_ema+model.encoder.channels=3"), "model.encoder.channels is 2 and 3"),
         (("ae", "vq_ema+data.batch_size=3"), "data.batch_size is 2 and 3"),
+        (("ae", "vq_ema+train.max_steps=9"), "train.max_steps is 4 and 9"),
+        (("ae", "vq_ema+data.manifest=other.jsonl"), "data.manifest is"),
         (("ae", "ae"), "two models are called 'ae'"),
         (("ae+oops",), "'oops' in 'ae\\+oops' is not of the form key=value"),
         (("nothing",), "no config 'nothing'"),
@@ -123,6 +125,13 @@ def test_what_cannot_be_compared_is_said_before_anything_is_trained(
     with pytest.raises(ConfigError, match=message):
         RECIPE.main(config(speech_manifest, tmp_path / "c", models=models))
     assert not (tmp_path / "c").exists()
+
+
+def test_a_folder_that_is_a_file_is_refused(speech_manifest, tmp_path):
+    (tmp_path / "c").write_text("mine")
+    with pytest.raises(ConfigError, match="is a file"):
+        RECIPE.main(config(speech_manifest, tmp_path / "c"))
+    assert (tmp_path / "c").read_text() == "mine"
 
 
 def test_denoising_speakers_and_other_bottlenecks_are_equal_terms(speech_manifest, tmp_path):

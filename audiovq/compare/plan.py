@@ -170,9 +170,9 @@ def refuse_unequal_terms(plan: Sequence[Run]) -> None:
     Raises:
         ConfigError: two models differ in more than what makes them two models.
     """
-    first, wanted = plan[0], shared_settings(plan[0])
+    first, wanted = plan[0], _terms(plan[0])
     for run in plan[1:]:
-        found = shared_settings(run)
+        found = _terms(run)
         different = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
         if different:
             key = different[0]
@@ -182,6 +182,13 @@ def refuse_unequal_terms(plan: Sequence[Run]) -> None:
                 f"{f' ({len(different)} settings differ)' if len(different) > 1 else ''}; "
                 f"give both the same, as with --set {key}=..."
             )
+
+
+def _terms(run: Run) -> dict[str, Any]:
+    """Return the shared settings, and what decides no run's result but a comparison's."""
+    config = run.config
+    equal = {"train.max_steps": config.train.max_steps, "data.manifest": config.data.manifest}
+    return shared_settings(run) | equal
 
 
 def open_study(folder: Path, plan: Sequence[Run], steps: int, split: str, data: Manifest) -> None:
@@ -199,6 +206,8 @@ def open_study(folder: Path, plan: Sequence[Run], steps: int, split: str, data: 
         "settings": json.loads(json.dumps(shared_settings(plan[0]))),
     }
     path = folder / "comparison.json"
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; give a folder with -o")
     if path.exists():
         _refuse_other_terms(folder, _read(path), terms)
     for run in plan:
