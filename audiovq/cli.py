@@ -105,6 +105,10 @@ def train(
 
     values = configs.override(configs.read_yaml(share.config_path(config)), overrides or ())
     recipe = share.load_recipe(str(values.get("recipe", "train_autoencoder")))
+    if "run" not in recipe.Config.model_fields:
+        raise ConfigError(
+            f"{config} lists models to compare: audiovq compare MANIFEST {config} -o DIR"
+        )
     with registry.plugins(None):  # the user typed this config, plug-ins included
         resolved = configs.parse(recipe.Config, values, config)
     if show:
@@ -314,18 +318,26 @@ def compare(
             "with changes; a config of the recipe `compare` is a list of models",
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="folder of the comparison")] = Path(
-        "runs/compare"
-    ),
-    steps: Annotated[int, typer.Option(min=1, help="optimizer steps of every model")] = 1500,
-    seed: Annotated[list[int], typer.Option(help="seed of a run of each model (repeatable)")] = [0],  # noqa: B006
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="runs at once; they share cores")] = 1,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="folder of the comparison (runs/compare)")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="optimizer steps of every model (1500)")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="seed of a run of each model (0; repeatable)")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=64, help="runs at once; they share cores (1)")
+    ] = None,
     settings: Annotated[
         list[str], typer.Option("--set", help="key=value for all models (repeatable)")
     ] = [],  # noqa: B006
-    split: Annotated[SplitName, typer.Option(help="which records to evaluate")] = SplitName.test,
+    split: Annotated[
+        SplitName | None, typer.Option(help="which records to evaluate (test)")
+    ] = None,
     max_utterances: Annotated[
-        int | None, typer.Option(min=1, help="evaluate that many, spread over the split")
+        int | None, typer.Option(min=1, help="evaluate that many, spread over the split (all)")
     ] = None,
 ) -> None:
     """Train several models on equal terms and evaluate them in one table and one report.
@@ -333,23 +345,29 @@ def compare(
     Every model gets the same encoder, decoder, data, losses, steps and seeds; configs that differ
     in anything but the bottleneck, the corruption of the input or the speaker table are refused.
     OUT gets table.csv, table.md, table.json, report.html, rate_distortion.png, and a run folder
-    for each model. The same command goes on where it stopped; models and seeds may be added.
+    for each model. The same command goes on where it stopped; models and seeds may be added, and
+    the tables hold those that the last command named. In brackets: what holds where neither an
+    option nor a list of models says otherwise.
 
     Example: audiovq compare speech.jsonl ae vq_ema rvq+model.bottleneck.num_codebooks=2 -o runs/c
     """
     from audiovq import config as configs
     from audiovq import share
+    from audiovq.compare import lists
+    from audiovq.figures import can_draw
 
     recipe = share.load_recipe("compare")
-    values = {
-        "manifest": str(manifest), "models": models, "dir": str(out), "steps": steps,
-        "seeds": seed, "settings": settings, "split": split.value, "jobs": jobs,
-        "max_utterances": max_utterances,
+    given = {
+        "manifest": str(manifest), "models": models, "dir": None if out is None else str(out),
+        "steps": steps, "seeds": seed or None, "settings": settings, "jobs": jobs,
+        "split": None if split is None else split.value, "max_utterances": max_utterances,
     }  # fmt: skip
-    recipe.main(configs.parse(recipe.Config, values, "compare"))
-    print((out / "table.md").read_text("utf-8"), end="")
-    page = out / "report.html"
-    print(f"report: {page}" if page.exists() else 'no report: pip install "audiovq[train]"')
+    config = configs.parse(recipe.Config, lists.complete(given, models), "compare")
+    recipe.main(config)
+    folder = Path(config.dir)
+    print((folder / "table.md").read_text("utf-8"), end="")
+    hint = 'no report without matplotlib: pip install "audiovq[train]"'
+    print(f"report: {folder / 'report.html'}" if can_draw() else hint)
 
 
 @app.command()

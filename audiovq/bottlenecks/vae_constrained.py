@@ -30,16 +30,17 @@ class ConstrainedVAE(Bottleneck):
     """Minimise the distortion subject to KL(q || N(0, I)) <= target_kl.
 
     beta, the constraint's multiplier, climbs while the KL is above its target and falls, to 0 at
-    least, while it is below: beta <- max(0, beta + ascent_rate * (KL / target - 1)). At a solution
-    either the KL is at its target or beta is 0 (Karush-Kuhn-Tucker).
+    least, while it is below: beta <- max(0, beta + ascent_rate * min(1, KL / target - 1)). At a
+    solution either the KL is at its target or beta is 0 (Karush-Kuhn-Tucker).
 
     Source: Higgins et al. 2017 (ICLR, "beta-VAE"), eq. 2-3, solved by dual ascent (Boyd &
     Vandenberghe 2004, section 5.5.3). Differs in: a term in the present excess damps the
-    oscillation that plain dual ascent has with an optimizer that has momentum.
+    oscillation that plain dual ascent has with an optimizer that has momentum, and a KL far above
+    its target counts as twice it.
 
     Buffers:
         multiplier (): beta without the damping.
-        excess (): running mean of KL / target_kl - 1.
+        excess (): running mean of min(1, KL / target_kl - 1).
     """
 
     has_rate = True
@@ -89,7 +90,7 @@ class ConstrainedVAE(Bottleneck):
         """Take a step of dual ascent; a step without frames moves nothing."""
         frames = statistics.sums["frames"]
         kl = statistics.sums["kl"].sum() / frames.clamp_min(1.0)
-        excess = kl / self.config.target_kl - 1.0
+        excess = (kl / self.config.target_kl - 1.0).clamp_max(1.0)
         some = frames > 0
         self.excess.lerp_(excess, torch.where(some, 1.0 - self.config.decay, 0.0))
         step = torch.where(some, self.config.ascent_rate * excess, 0.0)

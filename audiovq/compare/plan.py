@@ -9,6 +9,7 @@ from typing import Any
 
 from audiovq import config as configs
 from audiovq import registry, share
+from audiovq.compare import lists
 from audiovq.data.manifest import Manifest
 from audiovq.errors import ConfigError
 from audiovq.files import atomic_write
@@ -77,21 +78,24 @@ def entries(texts: Sequence[str]) -> list[Entry]:
     twice = sorted({x for x in labels if labels.count(x) > 1})
     if twice:
         raise ConfigError(
-            f"two models are called {twice[0]!r}: name one yourself, as in NAME@{twice[0]}"
+            f"two models are called {twice[0]!r}: name one yourself, as in NAME@CONFIG+key=value"
         )
     return found
 
 
 def _entries(texts: Sequence[str], seen: tuple[Path, ...]) -> Iterator[Entry]:
     for text in texts:
-        label, at, rest = text.rpartition("@")
+        # A path may have @ in it, a label no slash.
+        label, at, rest = text.partition("@")
+        if not at or "/" in label or Path(text).is_file():
+            label, at, rest = "", "", text
         name, *overrides = [rest] if Path(rest).is_file() else rest.split("+")
         path = share.config_path(name)
-        values = configs.read_yaml(path)
-        if values.get("recipe") == "compare":
+        listed = lists.read(path)
+        if listed is not None:
             if overrides or at or path in seen:
                 raise ConfigError(f"{text!r} is a list of models: it takes no override and no name")
-            yield from _entries([str(t) for t in values.get("models", ())], (*seen, path))
+            yield from _entries(listed["models"], (*seen, path))
             continue
         wrong = [o for o in overrides if "=" not in o]
         if wrong:
@@ -212,6 +216,7 @@ def open_study(folder: Path, plan: Sequence[Run], steps: int, split: str, data: 
         _refuse_other_terms(folder, _read(path), terms)
     for run in plan:
         runs.refuse_other_settings(run.folder, run.config)
+        _refuse_other_data(run, data)
         found = checkpoint.Store(run.folder / "checkpoints").steps()
         if found and found[-1] > steps:
             raise ConfigError(
@@ -223,6 +228,17 @@ def open_study(folder: Path, plan: Sequence[Run], steps: int, split: str, data: 
     except OSError as error:
         raise ConfigError(f"{folder} cannot be a folder: {error.strerror}") from None
     atomic_write(path, json.dumps(terms, indent=1) + "\n")
+
+
+def _refuse_other_data(run: Run, data: Manifest) -> None:
+    """Look up what a run was trained on: a finished one is not resumed, which would refuse it."""
+    corpus = checkpoint.Store(run.folder / "checkpoints").part("corpus")
+    if corpus is not None and corpus["value"] != data.fingerprint():
+        raise ConfigError(
+            f"{run.folder} was trained on other data than {data.path} "
+            f"({_short(corpus['value'])} then, {_short(data.fingerprint())} now): models would not "
+            f"be on equal terms; choose another folder with -o"
+        )
 
 
 def _read(path: Path) -> Mapping[str, Any]:

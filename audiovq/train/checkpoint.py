@@ -74,6 +74,15 @@ class Store:
             self.path(old).unlink(missing_ok=True)
         return self.path(step)
 
+    def part(self, name: str) -> Any:
+        """Return the state of one part in the newest checkpoint; None if there is none.
+
+        Raises:
+            CheckpointError: it is damaged, or of another version.
+        """
+        steps = self.steps()
+        return _read(self.path(steps[-1]))["parts"].get(name) if steps else None
+
     def resume(self, parts: Mapping[str, Stateful]) -> int:
         """Restore all parts from the newest checkpoint; returns its step, 0 if there is none.
 
