@@ -11,7 +11,7 @@ import audiovq
 from audiovq import report
 from audiovq.compare import table
 from audiovq.compare.plan import Run
-from audiovq.compare.plots import rate_distortion
+from audiovq.compare.plots import codebook_use, rate_distortion
 from audiovq.compare.table import Row
 from audiovq.data.manifest import Manifest
 from audiovq.files import atomic_write
@@ -24,6 +24,10 @@ _AXES = {
     "si_sdr": "Waveform match. Spectral losses do not ask for the phase, so this stays low for "
     "every model and says little about how it sounds.",
 }
+_USE = (
+    "Share of the codes that occur in the evaluated speech, and how many equally common codes "
+    "would carry as much (perplexity); of several codebooks the geometric mean."
+)
 _READING = (
     "Nominal bit/s is what a fixed-length code of every code costs; unigram bit/s what an ideal "
     "code that knows how often each occurs would cost; the KL rate of a VAE is what bits-back "
@@ -68,6 +72,7 @@ def write(
     ranges = "the lowest and highest seed" if len(models[0].seeds) > 1 else "its 95 % interval"
     note = f"In brackets: {ranges}. Marked: the best. All figures are in table.csv and table.json."
     page.table(header, cells, note, table.best(models))
+    page.heading("How to read this")
     page.text(_READING)
     page.text(_SHORT)
     page.heading("Rate and distortion")
@@ -77,6 +82,9 @@ def write(
             page.figure(drawing, f"{about} Filled: nominal rate; hollow: unigram; diamond: KL.")
             if name == "log_mel_distance":
                 atomic_write(folder / "rate_distortion.png", report.png(drawing))
+    if any("usage" in r.values for r in models):
+        page.heading("Codebooks")
+        page.figure(codebook_use(models), _USE)
     _add_curves(page, plan)
     _add_sounds(page, plan, data, split)
     page.write(folder / "report.html")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
+from statistics import geometric_mean, mean
 from typing import Any
 
 from audiovq.compare.plan import Run
@@ -14,10 +14,7 @@ from audiovq.eval.values import METRICS
 from audiovq.files import atomic_write
 from audiovq.train.log import read_log
 
-FIGURES = (
-    "bitrate", "unigram_bitrate", "kl_bitrate", "log_mel_distance", "stoi", "pesq", "si_sdr",
-    "stft_distance", "usage", "perplexity", "encode_rtf", "decode_rtf",
-)  # fmt: skip
+FIGURES = tuple(METRICS)  # of the files; pages and Markdown show some
 SHOWN = (
     "bitrate", "unigram_bitrate", "kl_bitrate", "log_mel_distance", "stoi", "pesq", "si_sdr",
     "usage", "perplexity", "encode_rtf",
@@ -33,7 +30,8 @@ class Row:
         family: the config's own name.
         bottleneck: its registry name.
         seeds: the runs behind the row.
-        facts: parameters, frames per second, minutes of training.
+        facts: parameters, frames per second, codebook size (geometric mean over codebooks; of
+            discrete models), minutes of training.
         values: figures by name; a mean where there are several seeds.
         low: lower ends: of the 95 % interval of one run, or the lowest of several.
         high: upper ends.
@@ -59,6 +57,8 @@ def rows_of(plan: Sequence[Run], evaluations: Sequence[Mapping[str, Any]]) -> li
             "parameters": float(found["model"]["num_parameters"]),
             "frame_rate": float(found["model"]["frame_rate"]),
         }
+        if found["model"]["codebook_sizes"]:
+            facts["codebook_size"] = geometric_mean(found["model"]["codebook_sizes"])
         minutes = _minutes(run.folder / "log.jsonl")
         rows.append(
             Row(
@@ -100,7 +100,10 @@ def by_model(rows: Sequence[Row]) -> list[Row]:
 
 
 def write(folder: Path, rows: Sequence[Row], terms: Mapping[str, Any]) -> None:
-    """Write table.json (all runs and models), table.csv and table.md (models)."""
+    """Write table.json (all runs and models), table.csv and table.md (models).
+
+    In the CSV a figure with an interval is followed by `_low` and `_high`.
+    """
     models = by_model(rows)
     plain = {**terms, "models": [vars(r) for r in models], "runs": [vars(r) for r in rows]}
     atomic_write(folder / "table.json", json.dumps(plain, indent=1, allow_nan=False) + "\n")
@@ -109,11 +112,18 @@ def write(folder: Path, rows: Sequence[Row], terms: Mapping[str, Any]) -> None:
     writer = csv.writer(buffer, lineterminator="\n")
     names = [k for k in FIGURES if any(k in r.values for r in models)]
     facts = list(dict.fromkeys(k for r in models for k in r.facts))
-    writer.writerow(["model", "bottleneck", "seeds", *facts, *names])
+    bounded = {k for r in models for k in r.low}
+    columns = [
+        (k, part) for k in names for part in ("", "_low", "_high")[: 3 if k in bounded else 1]
+    ]
+    writer.writerow(["model", "bottleneck", "seeds", *facts, *(k + part for k, part in columns)])
     for r in models:
         seeds = " ".join(map(str, r.seeds))
-        figures = [r.facts.get(k, "") for k in facts] + [r.values.get(k, "") for k in names]
-        writer.writerow([r.label, r.bottleneck, seeds, *figures])
+        parts = {"": r.values, "_low": r.low, "_high": r.high}
+        figures = [parts[part].get(k, "") for k, part in columns]
+        writer.writerow(
+            [r.label, r.bottleneck, seeds, *(r.facts.get(k, "") for k in facts), *figures]
+        )
     atomic_write(folder / "table.csv", buffer.getvalue())
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *cells]
     atomic_write(

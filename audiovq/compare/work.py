@@ -178,14 +178,17 @@ def _start(job: _Job, jobs: int, lock: int | None) -> "subprocess.Popen[bytes]":
 
     The command keeps the lock: were we killed, nobody could start it a second time beside it.
     """
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal():  # whoever shares a machine may ask for less
+        threads = max(1, min(threads, int(wanted)))
     with job.output.open("wb") as output:
         return subprocess.Popen(  # noqa: S603  (ourselves)
             [sys.executable, "-m", "audiovq", *job.command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=output,
-            env={**os.environ, "OMP_NUM_THREADS": threads},
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,
             pass_fds=() if lock is None else (lock,),
         )
