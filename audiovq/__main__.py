@@ -1,5 +1,6 @@
 """The command line: `python -m audiovq`, or `audiovq`."""
 
+import os
 import sys
 from typing import cast
 
@@ -9,7 +10,7 @@ def main() -> None:
     import typer  # noqa: PLC0415  (importing audiovq must not import it)
 
     from audiovq.cli import app  # noqa: PLC0415
-    from audiovq.errors import AudioVQError  # noqa: PLC0415
+    from audiovq.errors import AudioVQError, ConfigError, PeerError  # noqa: PLC0415
     from audiovq.train.signals import Interrupted  # noqa: PLC0415
 
     # click's UsageError, which typer does not export under a name of its own
@@ -17,14 +18,18 @@ def main() -> None:
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except usage_error as error:
-        _fail(_usage(error))
+        _fail(_usage(error), quiet=_is_follower())
+    except PeerError:
+        sys.exit(2)  # said by the process whose error it is
     except AudioVQError as error:
-        _fail(str(error))
+        # All processes of a run are given the same words: one says what is wrong with them.
+        _fail(str(error), quiet=_is_follower() and isinstance(error, ConfigError))
     except OSError as error:  # a full disk, a folder one may not write to
         what = f"{error.filename}: " if error.filename else ""
         _fail(f"{what}{error.strerror or error}")
     except Interrupted as stop:
-        sys.stderr.write(f"{stop}; the same command goes on from there\n")
+        if not _is_follower():
+            sys.stderr.write(f"{stop}; the same command goes on from there\n")
         sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
@@ -38,8 +43,14 @@ def _usage(error: BaseException) -> str:
     return f"{error.format_message().rstrip('.')}; see {command} --help"  # type: ignore[attr-defined]
 
 
-def _fail(message: str) -> None:
-    sys.stderr.write(f"error: {message}\n")
+def _is_follower() -> bool:
+    """Whether torchrun started this process as another than the first."""
+    return os.environ.get("RANK", "0") != "0"
+
+
+def _fail(message: str, *, quiet: bool = False) -> None:
+    if not quiet:
+        sys.stderr.write(f"error: {message}\n")
     sys.exit(2)
 
 

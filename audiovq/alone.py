@@ -34,6 +34,7 @@ def alone(folder: Path, work: str) -> Iterator[int | None]:
         yield None
         return
     descriptor = os.open(folder, os.O_RDONLY)
+    _held.add(descriptor)
     try:
         # some network file systems cannot lock; the work is safe to do twice, only wasteful
         with contextlib.suppress(OSError):
@@ -45,4 +46,19 @@ def alone(folder: Path, work: str) -> Iterator[int | None]:
                 ) from None
         yield descriptor
     finally:
+        _held.discard(descriptor)
         os.close(descriptor)
+
+
+_held: set[int] = set()
+
+
+def _let_go() -> None:
+    """Close what a forked child inherited: a loader's worker may outlive its killed trainer."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not asked by subprocess.Popen, which is given descriptors
+    os.register_at_fork(after_in_child=_let_go)

@@ -1,6 +1,7 @@
 """Every command, in the order one needs them; what they do lives in the library."""
 
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -115,7 +116,8 @@ def train(
         print(configs.to_yaml(resolved), end="")
         return
     recipe.main(resolved)
-    print(f"model: {Path(resolved.run.dir) / 'model'}")
+    if os.environ.get("RANK", "0") == "0":  # one of several processes
+        print(f"model: {Path(resolved.run.dir) / 'model'}")
 
 
 @app.command()

@@ -23,3 +23,11 @@ class CheckpointError(AudioVQError):
 
 class NonFiniteError(AudioVQError):
     """NaN or infinity appeared where it must not; the message names where first."""
+
+
+class DistributedError(AudioVQError):
+    """Another process died or hangs; the message names its rank and step."""
+
+
+class PeerError(DistributedError):
+    """The main process failed before this one's turn; it says why itself."""

@@ -21,8 +21,8 @@ from audiovq.errors import AudioVQError
 from audiovq.eval.evaluate import evaluate
 from audiovq.eval.result import Report
 from audiovq.resynth import resynthesise
-from audiovq.train.log import read_log
 from audiovq.train.run import add_curves
+from audiovq.train.trackers.lines import read_log
 from audiovq.units.extract import extract
 
 MODELS = {

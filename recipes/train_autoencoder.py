@@ -2,24 +2,30 @@
 
     audiovq train autoencoder/vq_ema data.manifest=speech.jsonl run.dir=runs/vq
 
-The same command on the same folder continues the run.
+The same command on the same folder continues the run. On several GPUs, or processes:
+
+    torchrun --standalone --nproc_per_node=2 -m audiovq train autoencoder/vq_ema ...
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import nn
 
 from audiovq import config as configs
+from audiovq import distributed
 from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.bottlenecks._base import Context, DiscreteBottleneck, Statistics
 from audiovq.data import manifest as manifests
 from audiovq.data.corruption import Corruption, fixed_key
 from audiovq.data.loader import Batch, DataConfig, Loader
-from audiovq.errors import ConfigError, NonFiniteError
+from audiovq.distributed import DistributedConfig
+from audiovq.errors import NonFiniteError
 from audiovq.losses.reconstruction import LossConfig, ReconstructionLoss
 from audiovq.train import run as runs
 from audiovq.train.checkpoint import Store
@@ -66,16 +72,26 @@ class Config(configs.Config):
     train: TrainConfig = Field(TrainConfig(), description="how long, on what")
     checkpoint: runs.CheckpointConfig = Field(runs.CheckpointConfig(), description="what is kept")
     log: LogConfig = Field(LogConfig(), description="what it tells")
+    distributed: DistributedConfig = Field(
+        DistributedConfig(), description="how processes wait for each other"
+    )
 
 
 def main(config: Config) -> None:
-    """Train, or go on training, in `run.dir`."""
-    if not config.data.manifest:
-        raise ConfigError("data.manifest is missing: make one with `audiovq prepare`, name it here")
-    manifest = manifests.read(config.data.manifest, check_files=True)
+    """Train, or go on training, in `run.dir`; as one of several processes under torchrun."""
+    with distributed.launch(config.distributed):
+        manifest = runs.read_corpus(config.data.manifest)
+        named = name_speakers(config.model, manifest)
+        config = config.model_copy(update={"model": named})
+        folder = runs.open_folder(config)
+        with runs.alone_in(folder):
+            train(config, manifest, folder)
+        runs.write_report(folder, config.run.dir)
+
+
+def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
+    """Train in a folder that is this run's alone."""
     device = runs.pick_device(config.train.device)
-    config = config.model_copy(update={"model": name_speakers(config.model, manifest)})
-    folder = runs.open_folder(config)
 
     torch.manual_seed(config.train.seed)  # decides the initial weights, and nothing after them
     model = Autoencoder(config.model).to(device)
@@ -83,25 +99,27 @@ def main(config: Config) -> None:
     loader = Loader(
         manifest, manifest.select("train"), config.data, model.sample_rate, config.train.seed
     )
-    forward = make_forward(model, config, device)
-
     store = Store(folder / "checkpoints", config.checkpoint.keep)
     corpus = runs.Identity(manifest.fingerprint())
     parts = {"model": model, "optimizer": optimizer, "corpus": corpus}
     start = store.resume(parts)
     runs.store_config(folder, config)
+    batches = partial(loader.batches, part=distributed.part())
     if start == 0:
-        initialise(model, islice(loader.batches(0), config.train.initialise_batches), device)
+        initialise(model, islice(batches(0), config.train.initialise_batches), device)
+    network = distributed.wrap(model, device)
+    forward = make_forward(network, model, config, device)
 
-    log = Log(folder, config.log, start, config.train.max_steps)
+    log = Log(folder, config.log, start, config.train.max_steps, config.model_dump(mode="json"))
 
     def step(batch: Batch) -> StepOutput:
-        batch = batch.repeated(config.train.monte_carlo_samples)
-        return forward(batch.x_input, batch.x, batch.lengths, batch.keys, batch.speakers)
+        return forward(batch.repeated(config.train.monte_carlo_samples))
 
     def save(at: int) -> None:
-        store.save(at, parts)
-        model.save(folder / "model")
+        runs.refuse_divergence(model, at)
+        if distributed.is_main():
+            store.save(at, parts)
+            model.save(folder / "model")
 
     try:
         if start >= config.train.max_steps:  # nothing to train, but a model to use
@@ -110,12 +128,14 @@ def main(config: Config) -> None:
             start=start,
             intervals=config.train,
             save_every=config.checkpoint.every,
-            batches=loader.batches,
+            batches=batches,
             step=step,
-            model=model,
+            network=network,
             bottleneck=model.bottleneck,
             optimizer=optimizer,
-            validate=make_validate(model, forward, manifest, config, log),
+            validate=make_validate(
+                model, make_forward(model, model, config, device), manifest, config, log
+            ),
             save=save,
             log=log,
         )
@@ -124,28 +144,29 @@ def main(config: Config) -> None:
         raise
     finally:
         log.close()
-    runs.write_report(folder, config.run.dir)
 
 
-Speakers = Sequence[str | None]
-Forward = Callable[[Tensor, Tensor, Tensor, Tensor | None, Speakers], StepOutput]
+def make_forward(
+    network: nn.Module, model: Autoencoder, config: Config, device: torch.device
+) -> Callable[[Batch], StepOutput]:
+    """Return the function from a batch to its share of the step's loss.
 
-
-def make_forward(model: Autoencoder, config: Config, device: torch.device) -> Forward:
-    """Return the function from a batch (input, target, lengths, keys, speakers) to its loss."""
+    `network` is the model, or what several processes have around it.
+    """
     loss = ReconstructionLoss(config.loss, model.sample_rate).to(device)
     bf16 = config.train.precision == "bf16"
 
-    def forward(
-        x_input: Tensor, x: Tensor, lengths: Tensor, keys: Tensor | None, speakers: Speakers
-    ) -> StepOutput:
-        full = bool((lengths == x.shape[-1]).all())  # lengths are still on the host
-        x_input, x, lengths = x_input.to(device), x.to(device), lengths.to(device)
-        keys = None if keys is None else keys.to(device)
+    def forward(batch: Batch) -> StepOutput:
+        full = bool((batch.lengths == batch.x.shape[-1]).all())  # lengths are still on the host
+        frames = model.frames(batch.step_lengths).sum() * model.bottleneck.stride
+        voices = condition_of(model, batch.speakers)
+        x_input, x, lengths, keys = (
+            t.to(device) for t in (batch.x_input, batch.x, batch.lengths, batch.keys)
+        )
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            out = model(x_input, None if full else lengths, keys, condition_of(model, speakers))
-        terms = loss.total(loss(x, out.x_hat, lengths), lengths, lengths.sum())
-        terms["bottleneck"] = out.bottleneck.loss.float().sum() / out.frames.sum()
+            out = network(x_input, None if full else lengths, keys, voices)
+        terms = loss.total(loss(x, out.x_hat, lengths), lengths, batch.step_lengths.sum())
+        terms["bottleneck"] = out.bottleneck.loss.float().sum() / frames
         return StepOutput(
             loss=torch.stack(list(terms.values())).sum(),
             terms=terms,
@@ -163,7 +184,11 @@ def make_forward(model: Autoencoder, config: Config, device: torch.device) -> Fo
 
 
 def make_validate(
-    model: Autoencoder, forward: Forward, manifest: manifests.Manifest, config: Config, log: Log
+    model: Autoencoder,
+    forward: Callable[[Batch], StepOutput],
+    manifest: manifests.Manifest,
+    config: Config,
+    log: Log,
 ) -> Callable[[int], dict[str, float]]:
     """Return the function that measures held-out speakers; codes are counted over all of them."""
     items = runs.validation_items(
@@ -173,7 +198,9 @@ def make_validate(
         config.train.validation_seconds,
     )
     total = sum(x.shape[-1] for _, x in items)
-    speakers = {r.id: [r.speaker] for r in manifest.select("validation")}
+    rank, ranks = distributed.part()
+    mine = items[rank::ranks]
+    speakers = {r.id: r.speaker for r in manifest.select("validation")}
 
     corrupt = Corruption(config.data.corruption, model.sample_rate)
     device = next(model.parameters()).device
@@ -182,18 +209,27 @@ def make_validate(
         sums: dict[str, float] = {}
         statistics: Statistics | None = None
         levels = Levels()
-        for name, x in items:
+        for name, x in mine:
             key = fixed_key(name)  # the same corruption, and the same samples, every time
             heard = corrupt(x, key) if noisy else x
-            size, keys = torch.tensor([x.shape[-1]]), torch.tensor([key])
-            out = forward(heard, x, size, keys, speakers[name])
+            size = torch.tensor([x.shape[-1]])
+            out = forward(
+                Batch(
+                    x=x,
+                    x_input=heard,
+                    lengths=size,
+                    keys=torch.tensor([key]),
+                    ids=(name,),
+                    speakers=(speakers[name],),
+                    step_lengths=size,
+                )
+            )
             for k, v in out.terms.items():  # weighed by length: a mean over all samples
                 sums[k] = sums.get(k, 0.0) + float(v) * x.shape[-1] / total
             levels.add(x, out.checks["the decoder's output"], heard if noisy else None)
             if out.statistics is not None:
                 statistics = out.statistics if statistics is None else statistics + out.statistics
-        described = model.bottleneck.describe(statistics) if statistics else {}
-        return {**sums, **described, **levels.describe()}
+        return runs.together(sums, statistics, levels, model.bottleneck)
 
     @torch.no_grad()
     def validate(at: int) -> dict[str, float]:
@@ -201,8 +237,8 @@ def make_validate(
         figures = measure(noisy=False)
         if config.data.corruption.active:
             figures |= {f"noisy/{k}": v for k, v in measure(noisy=True).items()}
-        for name, x in items[: config.log.snapshots]:
-            voice = condition_of(model, speakers[name])
+        for name, x in items[: config.log.snapshots] if distributed.is_main() else ():
+            voice = condition_of(model, (speakers[name],))
             x_hat = model.reconstruct(x.to(device), None, voice).cpu()
             log.snapshot(at, name, x, x_hat, model.sample_rate)
         model.train()
@@ -213,10 +249,21 @@ def make_validate(
 
 @torch.no_grad()
 def initialise(model: Autoencoder, batches: Iterable[Batch], device: torch.device) -> None:
-    """Cluster the untrained encoder's output into the first codebook, if there is one."""
-    if isinstance(model.bottleneck, DiscreteBottleneck):
-        outs = [model(b.x_input.to(device), b.lengths.to(device)) for b in batches]
-        z = torch.cat([out.z_e for out in outs])
-        frames = torch.cat([out.frames for out in outs]).unsqueeze(1)
-        real = torch.arange(z.shape[-1], device=device) < frames  # silence added is not speech
-        model.bottleneck.initialise(z, Context(mask=real.unsqueeze(1)))
+    """Cluster the untrained encoder's output into the first codebook, if there is one.
+
+    Items pass one by one, so that the codebook is the same for any number of processes.
+    """
+    if not isinstance(model.bottleneck, DiscreteBottleneck):
+        return
+    z, frames = [], []
+    for batch in batches:
+        items = zip(batch.x_input.split(1), batch.lengths.split(1), strict=True)
+        outs = [model(x.to(device), length.to(device)) for x, length in items]
+        mine = [torch.cat([o.z_e for o in outs]).cpu(), torch.cat([o.frames for o in outs]).cpu()]
+        for rank_z, rank_frames in distributed.gather_objects(mine):
+            z.append(rank_z)
+            frames.append(rank_frames)
+    together = torch.cat(z).to(device)
+    ends = torch.cat(frames).to(device).unsqueeze(1)
+    real = torch.arange(together.shape[-1], device=device) < ends  # silence added is not speech
+    model.bottleneck.initialise(together, Context(mask=real.unsqueeze(1)))

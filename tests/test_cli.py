@@ -1,6 +1,7 @@
 """The command line as a user meets it: one line for a mistake, exit 2, nothing half written."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -112,7 +113,7 @@ def test_train_show_prints_what_would_run(run):
     assert "lr: 0.0001" in out
 
 
-def test_train_refuses(mistake, place, tmp_path):
+def test_train_refuses(mistake, place, tmp_path, monkeypatch):
     assert "no config 'nothing'" in mistake("train", "nothing")
     error = mistake("train", "smoke", "train.max_step=3", "optim.lr=fast")
     assert "train.max_step: unknown key; did you mean 'max_steps'?" in error
@@ -121,7 +122,11 @@ def test_train_refuses(mistake, place, tmp_path):
     where = f"run.dir={tmp_path / 'run'}"
     assert "cannot read the manifest" in mistake("train", "smoke", "data.manifest=no.jsonl", where)
     good = f"data.manifest={place / 'speech.jsonl'}"
-    assert "log.wandb: 'online' given" in mistake("train", "smoke", good, where, "log.wandb=online")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", os.devnull)
+    assert "log.wandb=online cannot start" in mistake(
+        "train", "smoke", good, where, "log.wandb=online"
+    )
 
 
 def test_resynth_files_and_folders(run, place, tmp_path):

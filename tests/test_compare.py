@@ -18,7 +18,7 @@ from audiovq.compare.work import _Steps
 from audiovq.errors import AudioVQError, ConfigError
 from audiovq.share import load_recipe
 from audiovq.train import checkpoint
-from audiovq.train.log import read_log
+from audiovq.train.trackers.lines import read_log
 
 SETTINGS = (
     "model.encoder.strides=[5,8,8]", "model.encoder.channels=2", "model.decoder.channels=2",

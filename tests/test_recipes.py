@@ -23,7 +23,7 @@ from audiovq.data.prepare import prepare
 from audiovq.errors import CheckpointError, ConfigError, ManifestError, NonFiniteError
 from audiovq.files import STALE_MARK
 from audiovq.train import checkpoint, signals
-from audiovq.train.log import read_log
+from audiovq.train.trackers.lines import read_log
 
 RECIPE = share.load_recipe("train_autoencoder")
 TINY = [
@@ -364,6 +364,7 @@ def test_padding_is_not_clustered(speech):
             keys=many,
             ids=("a", "b"),
             speakers=("s", "s"),
+            step_lengths=lengths,
         )
         RECIPE.initialise(model, [batch], torch.device("cpu"))
         books.append(model.bottleneck.codebook.vectors)

@@ -15,7 +15,7 @@ from audiovq.compare.plots import codebook_use, rate_distortion
 from audiovq.compare.table import Row
 from audiovq.data.manifest import Manifest
 from audiovq.files import atomic_write
-from audiovq.train.log import read_log
+from audiovq.train.trackers.lines import read_log
 
 UTTERANCES, SECONDS = 3, 3.0  # to listen to; more would make the page slow to open
 _AXES = {

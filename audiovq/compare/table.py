@@ -12,7 +12,7 @@ from typing import Any
 from audiovq.compare.plan import Run
 from audiovq.eval.values import METRICS
 from audiovq.files import atomic_write
-from audiovq.train.log import read_log
+from audiovq.train.trackers.lines import read_log
 
 FIGURES = tuple(METRICS)  # of the files; pages and Markdown show some
 SHOWN = (

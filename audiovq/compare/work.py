@@ -19,8 +19,8 @@ from audiovq.compare.plan import Run
 from audiovq.data.manifest import Manifest
 from audiovq.errors import AudioVQError
 from audiovq.files import atomic_write
-from audiovq.train.log import read_log
 from audiovq.train.signals import Interrupted, Stop
+from audiovq.train.trackers.lines import read_log
 
 _POLL_SECONDS = 0.5
 

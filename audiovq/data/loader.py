@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from audiovq import audio
 from audiovq.config import Config
 from audiovq.data.corruption import Corruption, CorruptionConfig
 from audiovq.data.manifest import Manifest, Record
@@ -48,6 +51,8 @@ class Batch:
         keys: one integer per item, from which all randomness about it derives.
         ids: record of each item.
         speakers: speaker of each item, None where unknown.
+        step_lengths: real samples of all items of the step, of which these may be a part: losses
+            are normalised by them.
     """
 
     x: Float[Tensor, "B 1 L"]
@@ -56,6 +61,25 @@ class Batch:
     keys: Int[Tensor, "B"]
     ids: tuple[str, ...]
     speakers: tuple[str | None, ...]
+    step_lengths: Int[Tensor, "S"]
+
+    def split(self, parts: int) -> "list[Batch]":
+        """Return the items in so many parts, as equal as can be."""
+        if parts == 1:
+            return [self]
+        bounds = [len(self.x) * i // parts for i in range(parts + 1)]
+        return [
+            Batch(
+                x=self.x[a:b],
+                x_input=self.x_input[a:b],
+                lengths=self.lengths[a:b],
+                keys=self.keys[a:b],
+                ids=self.ids[a:b],
+                speakers=self.speakers[a:b],
+                step_lengths=self.step_lengths,
+            )
+            for a, b in pairwise(bounds)
+        ]
 
     def repeated(self, times: int) -> "Batch":
         """Return every segment that many times, each with random draws of its own."""
@@ -68,6 +92,7 @@ class Batch:
             keys=random.bits(self.keys, "sample", times).flatten(),
             ids=tuple(i for i in self.ids for _ in range(times)),
             speakers=tuple(s for s in self.speakers for _ in range(times)),
+            step_lengths=self.step_lengths.repeat_interleave(times),
         )
 
 
@@ -100,17 +125,27 @@ class Loader:
         """Steps after which every part of the corpus was visited once."""
         return len(self.items.segments) / self.config.batch_size
 
-    def batches(self, step: int) -> Iterator[Batch]:
+    def batches(self, step: int, part: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
         """Yield the batches from a step on, without end.
 
+        Args:
+            step: the first batch's, from 0.
+            part: which of how many parts of every batch.
+
         Raises:
+            ConfigError: a batch does not have so many items.
             AudioError: a file could be read when the corpus was prepared, and cannot now.
         """
+        if part[1] > self.config.batch_size:
+            raise ConfigError(
+                f"data.batch_size={self.config.batch_size} cannot be shared by {part[1]} "
+                f"processes: make it at least that large"
+            )
         loader = DataLoader(
-            self.items,
+            _Part(self.items, *part),
             batch_sampler=_Numbers(step, self.config.batch_size),
             num_workers=self.config.workers,
-            collate_fn=_collate,
+            collate_fn=_as_it_is,
             prefetch_factor=4 if self.config.workers else None,
             worker_init_fn=_start_worker,
             generator=torch.Generator(),  # else each start draws from the global generator
@@ -126,7 +161,7 @@ class Loader:
 _Item = tuple[Tensor, Tensor | None, int, int, str, str | None]
 
 
-class _Items(Dataset[_Item | AudioError]):
+class _Items:
     """Samples by running number; loading them is the only work the workers do."""
 
     def __init__(
@@ -146,7 +181,13 @@ class _Items(Dataset[_Item | AudioError]):
         active = config.corruption.active
         self.corrupt = Corruption(config.corruption, sample_rate) if active else None
 
-    def __getitem__(self, number: int) -> _Item | AudioError:
+    def length(self, number: int) -> int:
+        """Return the real samples of a sample, without opening its file."""
+        draw = self.segments.draw(number)
+        rate = self.records[draw.record].sample_rate
+        return min(self.size, audio.resampled_length(draw.num_samples, rate, self.sample_rate))
+
+    def load(self, number: int) -> _Item | AudioError:
         """Return the sample; a fault as a value, which a worker's traceback would bury."""
         draw = self.segments.draw(number)
         record = self.records[draw.record]
@@ -162,6 +203,19 @@ class _Items(Dataset[_Item | AudioError]):
         padding = (0, self.size - length)
         heard = None if heard is None else F.pad(heard, padding)
         return F.pad(x, padding), heard, length, draw.key, record.id, record.speaker
+
+
+class _Part(Dataset[Batch | AudioError]):
+    """A part of each batch, whole batches at a time."""
+
+    def __init__(self, items: _Items, index: int, parts: int) -> None:
+        self.items, self.index, self.parts = items, index, parts
+
+    def __getitems__(self, numbers: list[int]) -> Batch | AudioError:
+        """Return this part of the batch that these numbers make."""
+        a, b = (len(numbers) * i // self.parts for i in (self.index, self.index + 1))
+        lengths = torch.tensor([self.items.length(n) for n in numbers])
+        return _collate([self.items.load(n) for n in numbers[a:b]], lengths)
 
 
 class _Numbers:
@@ -207,7 +261,11 @@ def _obey_parent() -> None:
     os._exit(0)
 
 
-def _collate(items: list[_Item | AudioError]) -> Batch | AudioError:
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _collate(items: list[_Item | AudioError], step_lengths: Int[Tensor, "S"]) -> Batch | AudioError:
     faults = [item for item in items if isinstance(item, AudioError)]
     if faults:
         return faults[0]
@@ -221,4 +279,5 @@ def _collate(items: list[_Item | AudioError]) -> Batch | AudioError:
         keys=torch.tensor(keys),
         ids=ids,
         speakers=speakers,
+        step_lengths=step_lengths,
     )

@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from audiovq import distributed
 from audiovq.errors import CheckpointError, NonFiniteError
 from audiovq.files import atomic_write, remove_stale
 
@@ -45,8 +46,9 @@ class Store:
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_stale(folder)
+        if distributed.is_main():
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_stale(folder)
 
     def steps(self) -> list[int]:
         """Return the steps that can be resumed from, oldest first."""
@@ -86,14 +88,14 @@ class Store:
     def resume(self, parts: Mapping[str, Stateful]) -> int:
         """Restore all parts from the newest checkpoint; returns its step, 0 if there is none.
 
+        Only the main process reads; the file need not be there for others.
+
         Raises:
             CheckpointError: it is damaged, of another version, or does not fit the parts.
         """
-        steps = self.steps()
-        if not steps:
+        path, content = self._newest()
+        if content is None:
             return 0
-        path = self.path(steps[-1])
-        content = _read(path)
         if content["parts"].keys() != parts.keys():
             raise CheckpointError(
                 f"{path} holds {sorted(content['parts'])}; this run needs {sorted(parts)}"
@@ -105,6 +107,14 @@ class Store:
                 reason = " ".join(str(error).split())[:200]
                 raise CheckpointError(f"{path}: {name} does not fit this run: {reason}") from None
         return int(content["step"])
+
+    def _newest(self) -> tuple[Path, dict[str, Any] | None]:
+        path, content = self.folder, None
+        with distributed.main_first():
+            if distributed.is_main() and (steps := self.steps()):
+                path = self.path(steps[-1])
+                content = _read(path)
+        return distributed.from_main((path, content))
 
 
 def _read(path: Path) -> dict[str, Any]:

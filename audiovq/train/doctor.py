@@ -11,7 +11,7 @@ from audiovq.config import read_yaml
 from audiovq.errors import ConfigError
 from audiovq.train.checks import codebook, latent, learning, sound
 from audiovq.train.checks._base import Finding, History, Severity
-from audiovq.train.log import read_log
+from audiovq.train.trackers.lines import read_log
 
 CHECKS = (*learning.CHECKS, *codebook.CHECKS, *latent.CHECKS, *sound.CHECKS)
 # Figures worth showing, and whether a high one is good.

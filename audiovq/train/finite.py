@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from audiovq import distributed
 from audiovq.bottlenecks._base import Bottleneck, Statistics
 from audiovq.errors import NonFiniteError
 
@@ -24,19 +25,18 @@ class Guard:
         self._flags: dict[str, Tensor] = {}
 
     def check(
-        self, step: int, checks: Mapping[str, Tensor], gradient_norm: Float[Tensor, ""]
+        self, step: int, flags: Mapping[str, Tensor], gradient_norm: Float[Tensor, ""]
     ) -> Bool[Tensor, ""]:
-        """Return whether this step and all before it are finite.
+        """Return whether this step and all before it are finite, on all ranks.
 
         Args:
             step: number of the step, from 1.
-            checks: tensors in pipeline order, by name.
+            flags: what `finite` returned for tensors in pipeline order, by name.
             gradient_norm: norm of the whole gradient.
         """
-        with torch.no_grad():  # a sum is NaN or infinite if any of its terms is
-            flags = {k: torch.isfinite(v.float().sum()) for k, v in checks.items()}
-            flags["gradient"] = torch.isfinite(gradient_norm)
-            good = torch.stack(list(flags.values())).all()
+        with torch.no_grad():
+            flags = {**flags, "gradient": torch.isfinite(gradient_norm)}
+            good = distributed.everywhere(torch.stack(list(flags.values())).all())
             if self.ok is None or self._step is None:
                 self.ok, self._flags = good, flags
                 self._step = torch.tensor(step, device=good.device)
@@ -56,7 +56,11 @@ class Guard:
         if self.ok is None or bool(self.ok):
             return
         assert self._step is not None
-        source = next(k for k, v in self._flags.items() if not bool(v))
+        # A gradient is everybody's: the rank whose fault it is has an earlier flag down.
+        order = list(self._flags)
+        first = next((i for i, k in enumerate(order) if not bool(self._flags[k])), len(order))
+        firsts = distributed.gather_objects(first)
+        source = order[min(firsts)]
         if source == "gradient":
             bad = [
                 n
@@ -66,11 +70,19 @@ class Guard:
             # Backward runs from the last parameter to the first: the last bad one was there first.
             more = f" (and of {len(bad) - 1} before it)" if len(bad) > 1 else ""
             source = f"the gradient of {bad[-1] if bad else 'some parameter'}{more}"
+        if len(firsts) > 1 and min(firsts) < max(firsts):
+            source += f" (on rank {firsts.index(min(firsts))})"
         raise NonFiniteError(
             f"NaN or infinity first appeared in {source} at step {int(self._step)}; weights, "
             f"codebook and checkpoints are as before that step. Lower optim.lr, or look at the "
             f"batch's recordings"
         )
+
+
+@torch.no_grad()
+def finite(tensors: Mapping[str, Tensor]) -> dict[str, Bool[Tensor, ""]]:
+    """Return whether each tensor is finite: a sum is not if one of its terms is not."""
+    return {k: torch.isfinite(v.float().sum()) for k, v in tensors.items()}
 
 
 def guarded_update(

@@ -34,6 +34,12 @@ class Levels:
             with suppress(Undefined):  # of a silent original there is none
                 self.si_sdr.append((si_sdr(x, noisy), si_sdr(x, x_hat.float().cpu())))
 
+    def __add__(self, other: "Levels") -> "Levels":
+        total = Levels()
+        for name in ("before", "after", "clipped", "samples", "si_sdr"):
+            setattr(total, name, getattr(self, name) + getattr(other, name))
+        return total
+
     def describe(self) -> dict[str, float]:
         """Say how the reconstructions compare.
 

@@ -1,17 +1,20 @@
 """The order of a training step, and nothing else. Every recipe with one optimizer uses it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from audiovq import distributed
 from audiovq.bottlenecks._base import Bottleneck, Statistics
 from audiovq.config import Config
 from audiovq.data.loader import Batch
-from audiovq.train.finite import Guard, guarded_update
+from audiovq.train.finite import Guard, finite, guarded_update
 from audiovq.train.log import Log
+from audiovq.train.merge import merge
 from audiovq.train.optim import Optimizer, learning_rate
 from audiovq.train.signals import Interrupted, Stop
 
@@ -33,11 +36,39 @@ class StepOutput:
     checks: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass
+class _Step:
+    """What the micro-batches of a step add up to.
+
+    Attributes:
+        terms: the parts of the loss, this process's share.
+        statistics: of all of them.
+        finite: whether each checked tensor of all of them was.
+    """
+
+    terms: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+    statistics: Statistics | None = None
+    finite: dict[str, Bool[Tensor, ""]] = field(default_factory=dict)
+
+    def add(self, out: StepOutput) -> None:
+        """Add a micro-batch."""
+        for key, value in {"loss": out.loss.detach(), **out.terms}.items():
+            self.terms[key] = self.terms[key] + value if key in self.terms else value
+        for key, flag in finite(out.checks).items():
+            self.finite[key] = self.finite[key] & flag if key in self.finite else flag
+        if out.statistics is not None:
+            old = self.statistics
+            self.statistics = out.statistics if old is None else old + out.statistics
+
+
 class IntervalConfig(Config):
     """When training stops and looks around."""
 
     max_steps: int = Field(3000, ge=0, description="optimizer steps in all")
     validate_every: int = Field(500, ge=1, description="steps between validations")
+    micro_batches: int = Field(
+        1, ge=1, description="parts that a step's batch is worked through in, to need less memory"
+    )
 
 
 def fit(
@@ -47,7 +78,7 @@ def fit(
     save_every: int,
     batches: Callable[[int], Iterator[Batch]],
     step: Callable[[Batch], StepOutput],
-    model: nn.Module,
+    network: nn.Module,
     bottleneck: Bottleneck,
     optimizer: Optimizer,
     validate: Callable[[int], Mapping[str, float]],
@@ -56,35 +87,37 @@ def fit(
 ) -> None:
     """Train from step `start` to `max_steps`.
 
-    A step: forward, backward, one flag whether all is finite, optimizer, codebook. The host waits
-    for the device only when the log is flushed; on a CPU there is nothing to wait for, and a NaN
-    stops the run in its own step.
+    A step: forward and backward of each micro-batch, what all ranks learned put together, one flag
+    whether all is finite, optimizer, codebook. The host waits for the device only when the log is
+    flushed; on a CPU there is nothing to wait for, and a NaN stops the run in its own step.
 
     Raises:
         NonFiniteError: NaN or infinity appeared; nothing was changed or saved since.
-        Interrupted: Ctrl-C or SIGTERM came; the step was finished and saved.
+        Interrupted: Ctrl-C, SIGTERM or SIGUSR1 came to any rank; the step was finished and saved.
     """
     guard = Guard()
     with Stop() as stop:
         numbers = range(start + 1, intervals.max_steps + 1)
         for done, batch in zip(numbers, batches(start), strict=False):
-            optimizer.zero_grad()  # before `step`, which may itself go backward on micro-batches
-            out = step(batch)
-            out.loss.backward()  # type: ignore[no-untyped-call]
+            distributed.at_step(done)
+            optimizer.zero_grad()
+            out = _forward_and_backward(batch.split(intervals.micro_batches), step, network)
+            statistics = None if out.statistics is None else merge(out.statistics)
             norm = optimizer.clip()
-            ok = guard.check(done, out.checks, norm)
+            ok = guard.check(done, out.finite, norm)
             on_cpu = ok.device.type == "cpu"
             optimizer.step(done - 1, ok)
-            if out.statistics is not None:
-                guarded_update(bottleneck, out.statistics, ok, wait=on_cpu)
-            log.step({"loss": out.loss, **out.terms, "gradient_norm": norm}, out.statistics)
+            if statistics is not None:
+                guarded_update(bottleneck, statistics, ok, wait=on_cpu)
+            log.step(out.terms, {"gradient_norm": norm}, statistics)
 
-            stopping = stop.requested  # read once: a signal from here on waits for the next step
-            ending = done == intervals.max_steps or stopping is not None
+            # read once: a signal from here on waits for the next step
+            stopping = distributed.agree(stop.requested or 0)
+            ending = done == intervals.max_steps or stopping != 0
             saving = ending or done % save_every == 0
             flushing = saving or done % log.config.every == 0
             if flushing or on_cpu:
-                guard.raise_if_not(lambda: dict(model.named_parameters()))
+                guard.raise_if_not(lambda: dict(network.named_parameters()))
             if flushing:
                 described = bottleneck.describe(log.statistics) if log.statistics else {}
                 rate = learning_rate(optimizer.config, done - 1)
@@ -93,5 +126,20 @@ def fit(
                 log.write(done, validate(done))
             if saving:  # last, so that the log holds all that a checkpoint has behind it
                 save(done)
-            if stopping is not None:
+            if stopping:
                 raise Interrupted(stopping, done)
+
+
+def _forward_and_backward(
+    parts: Sequence[Batch], step: Callable[[Batch], StepOutput], network: nn.Module
+) -> _Step:
+    """Add up loss and gradient of the micro-batches of a step; the last one's backward sends it."""
+    whole = _Step()
+    ranks = distributed.part()[1]
+    for i, part in enumerate(parts):
+        with nullcontext() if i == len(parts) - 1 else distributed.hold(network):
+            out = step(part)
+            # DDP takes the mean over ranks; the loss is normalised for a sum over them.
+            (out.loss * ranks).backward()  # type: ignore[no-untyped-call]
+        whole.add(out)
+    return whole

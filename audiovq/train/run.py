@@ -1,22 +1,31 @@
 """What every recipe does around its loop: run folder, resuming, validation items, report."""
 
+import hashlib
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
-from audiovq import audio, report
+from audiovq import audio, distributed, report
+from audiovq.alone import alone
+from audiovq.bottlenecks._base import Bottleneck, Statistics
 from audiovq.config import Config, parse, read_yaml, to_yaml
+from audiovq.data import manifest as manifests
 from audiovq.data.manifest import Manifest
-from audiovq.errors import ConfigError
+from audiovq.errors import ConfigError, DistributedError
 from audiovq.files import atomic_write, remove_stale
-from audiovq.train.log import read_log
+from audiovq.train.levels import Levels
+from audiovq.train.trackers.lines import read_log
 
 # Fields that change no result: they may differ when a run goes on.
 OPERATIONAL = (
@@ -30,6 +39,8 @@ OPERATIONAL = (
     "train.validate_every",
     "train.validation_seconds",
     "train.validation_utterances",
+    "train.micro_batches",
+    "distributed",
 )
 
 _SHORT = reprlib.Repr()  # a setting may be the names of thousands of speakers
@@ -75,14 +86,43 @@ def open_folder(config: Any) -> Path:
         ConfigError: the folder holds a run whose deciding settings differ.
     """
     folder = Path(config.run.dir)
+    with distributed.main_first():
+        if distributed.is_main():
+            _make(folder)
+            refuse_other_settings(folder, config)
+    return folder
+
+
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise ConfigError(f"run.dir={folder} cannot be a folder: {error}") from None
     for place in (folder, folder / "model", folder / "snapshots"):
         remove_stale(place)
-    refuse_other_settings(folder, config)
-    return folder
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a run folder within the block; all ranks are one training."""
+    with ExitStack() as stack:
+        with distributed.main_first():
+            if distributed.is_main():
+                stack.enter_context(alone(folder, "training in"))
+        yield
+
+
+def read_corpus(path: str) -> Manifest:
+    """Return the manifest at `path`, after one rank has looked whether all its files are there.
+
+    Raises:
+        ConfigError: no path is given.
+        ManifestError: it cannot be read, or files are missing.
+    """
+    if not path:
+        raise ConfigError("data.manifest is missing: make one with `audiovq prepare`, name it here")
+    with distributed.main_first():
+        return manifests.read(path, check_files=distributed.is_main())
 
 
 def refuse_other_settings(folder: Path, config: Config) -> None:
@@ -123,13 +163,24 @@ def _with_defaults(config: Config, values: dict[str, Any]) -> dict[str, Any]:
 
 def store_config(folder: Path, config: Config) -> None:
     """Write the resolved config, once the run is known to go on with it."""
-    atomic_write(folder / "config.yaml", to_yaml(config))
+    if distributed.is_main():
+        atomic_write(folder / "config.yaml", to_yaml(config))
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device of that name; `auto` is the first GPU, or the CPU."""
+    """Return the device of that name; `auto` is a GPU, or the CPU where there is none.
+
+    Of several processes on a machine each gets a GPU of its own.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if distributed.part()[1] > 1:
+        if name.startswith("cuda:"):
+            raise ConfigError(
+                f"train.device={name} is one GPU for {distributed.part()[1]} processes: use "
+                f"train.device=cuda, which gives each its own, or CUDA_VISIBLE_DEVICES"
+            )
+        name = f"cuda:{distributed.local_rank()}" if name == "cuda" else name
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
@@ -155,9 +206,54 @@ def validation_items(
     return items
 
 
+def together(
+    sums: Mapping[str, float],
+    statistics: Statistics | None,
+    levels: Levels,
+    bottleneck: Bottleneck,
+) -> dict[str, float]:
+    """Return the figures of a validation of which every rank did a part."""
+    parts = distributed.gather_objects((dict(sums), _on(statistics, "cpu"), levels))
+    total: dict[str, float] = {}
+    for part, _, _ in parts:
+        for key, value in part.items():
+            total[key] = total.get(key, 0.0) + value
+    device = next((b.device for b in bottleneck.buffers()), "cpu")
+    each = [s for _, s, _ in parts if s is not None]
+    merged = _on(reduce(add, each), device) if each else None
+    described = bottleneck.describe(merged) if merged is not None else {}
+    return {**total, **described, **reduce(add, [part[2] for part in parts]).describe()}
+
+
+def _on(statistics: Statistics | None, device: torch.device | str) -> Statistics | None:
+    moved: Statistics | None = pytree.tree_map_only(Tensor, lambda t: t.to(device), statistics)
+    return moved
+
+
+def refuse_divergence(model: nn.Module, step: int) -> None:
+    """Compare weights and codebook of all ranks, which must hold the same bits.
+
+    Raises:
+        DistributedError: they do not.
+    """
+    if distributed.part()[1] == 1:
+        return
+    digest = hashlib.sha256()
+    for value in model.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    digests = distributed.gather_objects(digest.hexdigest())
+    odd = [rank for rank, d in enumerate(digests) if d != digests[0]]
+    if odd:
+        raise DistributedError(
+            f"at step {step} weights or codebook of rank {odd[0]} differ from rank 0's, and not "
+            f"only there: nothing of it was saved; start again from the last checkpoint, and "
+            f"report it if it comes back"
+        )
+
+
 def write_report(folder: Path, name: str) -> None:
     """Write `report.html`: curves of the log, and the newest snapshots to see and hear."""
-    if not report.can_draw():
+    if not (report.can_draw() and distributed.is_main()):
         return
     entries = read_log(folder / "log.jsonl")
     page = report.Page(f"Training run {name}", "Made from log.jsonl and snapshots in this folder.")

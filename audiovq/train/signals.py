@@ -1,24 +1,34 @@
-"""Leaving in good order: Ctrl-C and SIGTERM let the step finish, save, and then stop."""
+"""Leaving in good order: a signal lets the step finish and be saved, and then stops.
+
+Ctrl-C (SIGINT) and SIGTERM are how people and machines end a program; SIGUSR1 is how SLURM
+announces that the time is nearly up (`--signal=USR1@90`), and means that the job comes again.
+"""
 
 import signal
 import threading
 from types import FrameType, TracebackType
+
+from audiovq import distributed
+
+REQUEUE = 75  # EX_TEMPFAIL of sysexits.h
+_USR1 = getattr(signal, "SIGUSR1", 0)  # Windows has none
+SIGNALS = tuple(n for n in (signal.SIGINT, signal.SIGTERM, _USR1) if n)
 
 
 class Interrupted(Exception):  # noqa: N818  (it is a decision of the user, not an error)
     """Training stopped because a signal asked for it; everything is saved.
 
     Attributes:
-        exit_code: 128 plus the signal's number: 130 for Ctrl-C, 143 for SIGTERM.
+        exit_code: 130 for Ctrl-C, 143 for SIGTERM, 75 (try again later) for SIGUSR1.
     """
 
     def __init__(self, number: int, step: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name} at step {step}; all is saved")
-        self.exit_code = 128 + number
+        self.exit_code = REQUEUE if number == _USR1 else 128 + number
 
 
 class Stop:
-    """While this context is open, SIGINT and SIGTERM only set `requested`.
+    """While this context is open, SIGINT, SIGTERM and SIGUSR1 only set `requested`.
 
     A second signal does no more than the first, so a file being written is finished.
     """
@@ -29,7 +39,7 @@ class Stop:
 
     def __enter__(self) -> "Stop":  # noqa: PYI034  (beartype cannot resolve Self here)
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
                 self._old[number] = signal.signal(number, self._note)
         return self
 
@@ -41,6 +51,10 @@ class Stop:
     ) -> None:
         for number, handler in self._old.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        if isinstance(error, RuntimeError) and distributed.part()[1] > 1 and self._old:
+            # Another rank is gone, most likely. torchrun ends those that are left with a SIGTERM;
+            # this one is about to end anyway, and has yet to say who was missing.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -3,11 +3,11 @@ import torch
 
 from audiovq.bottlenecks._base import Bottleneck, Statistics
 from audiovq.errors import NonFiniteError
-from audiovq.train.finite import Guard, guarded_update
+from audiovq.train.finite import Guard, finite, guarded_update
 
 
 def checks(**bad):
-    return {k: torch.full((2, 2), bad.get(k, 1.0)) for k in ("input", "output", "loss")}
+    return finite({k: torch.full((2, 2), bad.get(k, 1.0)) for k in ("input", "output", "loss")})
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])

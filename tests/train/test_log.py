@@ -1,12 +1,10 @@
 import json
 
-import pytest
 import torch
 
 from audiovq.bottlenecks._base import Statistics
-from audiovq.config import parse
-from audiovq.errors import ConfigError
-from audiovq.train.log import Log, LogConfig, read_log
+from audiovq.train.log import Log, LogConfig
+from audiovq.train.trackers.lines import read_log
 from tests.helpers import noise
 
 QUIET = LogConfig(progress=False)
@@ -15,10 +13,10 @@ QUIET = LogConfig(progress=False)
 def test_a_line_is_the_mean_of_its_window(tmp_path):
     log = Log(tmp_path, QUIET, 0, 10)
     for value in (1.0, 2.0, 6.0):
-        log.step({"loss": torch.tensor(value)}, Statistics(sums={"count": torch.ones(2)}))
+        log.step({"loss": torch.tensor(value)}, {}, Statistics(sums={"count": torch.ones(2)}))
     assert log.statistics.sums["count"].tolist() == [3.0, 3.0]
     log.flush(3, lr=0.5)
-    log.step({"loss": torch.tensor(5.0)}, None)
+    log.step({"loss": torch.tensor(5.0)}, {}, None)
     log.flush(4)
     assert log.statistics is None
     entries = read_log(log.path)
@@ -35,12 +33,6 @@ def test_going_on_drops_later_lines_and_a_torn_one(tmp_path):
     Log(tmp_path, QUIET, 2, 10).close()
     assert [e["step"] for e in read_log(tmp_path / "log.jsonl")] == [1, 2]
     assert (tmp_path / "log.jsonl").read_text().endswith("\n")
-
-
-@pytest.mark.parametrize("mode", ["offline", "online"])
-def test_wandb_is_refused_in_words_until_it_exists(mode):
-    with pytest.raises(ConfigError, match=f"'{mode}' given; not available.*use log.wandb=disabled"):
-        parse(LogConfig, {"wandb": mode})
 
 
 def test_snapshots_are_sounds_and_pictures(tmp_path):

@@ -9,10 +9,11 @@ import torch
 from audiovq.bottlenecks._base import Bottleneck, Statistics
 from audiovq.data.loader import Batch
 from audiovq.errors import NonFiniteError
-from audiovq.train.log import Log, LogConfig, read_log
+from audiovq.train.log import Log, LogConfig
 from audiovq.train.loop import IntervalConfig, StepOutput, fit
 from audiovq.train.optim import OptimConfig, Optimizer
 from audiovq.train.signals import Interrupted
+from audiovq.train.trackers.lines import read_log
 
 
 class Counting(Bottleneck):
@@ -47,22 +48,18 @@ class Run:
                 x[0, 0, 0] = torch.nan
             yield Batch(
                 x=x, x_input=x, lengths=torch.full((4,), 3), keys=torch.full((4,), step),
-                ids=("a",) * 4, speakers=(None,) * 4,
+                ids=("a",) * 4, speakers=(None,) * 4, step_lengths=torch.full((4,), 3),
             )  # fmt: skip
 
     def step(self, batch):
-        """Any number of micro-batches: the loss's value and gradient are those of the whole."""
+        """Any number of micro-batches: loss, gradient and statistics add up to the whole's."""
         self.events.append(("step", int(batch.keys[0])))
-        parts = batch.x.chunk(self.micro)
-        losses = [self.model(x[:, 0]).square().sum() / len(batch.x) for x in parts[:-1]]
-        for loss in losses:
-            loss.backward()
-        loss = self.model(parts[-1][:, 0]).square().sum() / len(batch.x)
-        loss = loss + sum(x.detach() for x in losses)
+        size = len(batch.step_lengths)
+        loss = self.model(batch.x[:, 0]).square().sum() / size
         return StepOutput(
             loss=loss,
             terms={"rec": loss.detach()},
-            statistics=Statistics(sums={"count": torch.ones(1)}),
+            statistics=Statistics(sums={"count": torch.full((1,), len(batch.x) / size)}),
             checks={"the input": batch.x, "the loss": loss},
         )
 
@@ -76,11 +73,13 @@ class Run:
         log = Log(self.folder, LogConfig(progress=False, every=every), start, max_steps)
         fit(
             start=start,
-            intervals=IntervalConfig(max_steps=max_steps, validate_every=validate_every),
+            intervals=IntervalConfig(
+                max_steps=max_steps, validate_every=validate_every, micro_batches=self.micro
+            ),
             save_every=save_every,
             batches=self.batches,
             step=self.step,
-            model=self.model,
+            network=self.model,
             bottleneck=self.bottleneck,
             optimizer=self.optimizer,
             validate=self.validate,

@@ -10,8 +10,8 @@ from audiovq.config import parse
 from audiovq.data import manifest as manifests
 from audiovq.decoders.conv_speaker import MAX_SPEAKERS
 from audiovq.errors import ConfigError, ManifestError
-from audiovq.train.log import read_log
 from audiovq.train.speakers import condition_of, name_speakers
+from audiovq.train.trackers.lines import read_log
 from tests.helpers import small_model, voices_model
 from tests.test_recipes import RECIPE, fingerprint, settings
 
@@ -104,8 +104,8 @@ def test_each_segment_is_its_own_speakers_and_held_out_ones_are_anyone(
             (trained if torch.is_grad_enabled() else validated).extend(condition.tolist())
         return real(self, x, lengths, keys, condition)
 
-    def batches(self, step):
-        for batch in real_batches(self, step):
+    def batches(self, step, part):
+        for batch in real_batches(self, step, part):
             drawn.extend(batch.speakers)
             yield batch
 

@@ -1,0 +1,1 @@
+"""Where the figures, sounds and pictures of a run go; one place per file."""
