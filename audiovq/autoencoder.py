@@ -21,7 +21,7 @@ from audiovq.bottlenecks._base import Bottleneck, BottleneckOutput, Context, Dis
 from audiovq.config import Config, component
 from audiovq.decoders._base import Decoder
 from audiovq.encoders._base import Encoder
-from audiovq.errors import ConfigError
+from audiovq.errors import AudioError, ConfigError
 from audiovq.nn.conv import Span
 from audiovq.nn.tree import register_output
 
@@ -167,7 +167,7 @@ class Autoencoder(nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """Trained scalars, codebooks included."""
+        """Scalars that training changes: weights, codebooks, and their running statistics."""
         buffers = (b for b in self.bottleneck.buffers() if b.is_floating_point())
         return sum(p.numel() for p in self.parameters()) + sum(b.numel() for b in buffers)
 
@@ -209,9 +209,12 @@ class Autoencoder(nn.Module):
 
         Raises:
             ConfigError: a condition is given and the model knows no speakers.
+            AudioError: x is empty.
         """
         if condition is not None:
             self._check_speakers()
+        if x.numel() == 0:
+            raise AudioError(f"x is empty: {tuple(x.shape)} given")
         size = x.shape[-1]
         padded = F.pad(x, (0, -size % self.hop_length))
         frames, mask = self._mask(lengths, padded)
@@ -390,6 +393,11 @@ class Autoencoder(nn.Module):
         if condition is None:
             return None
         self._check_speakers()
+        if condition.dtype != torch.int64 or condition.ndim != 1:
+            raise ConfigError(
+                f"condition of {condition.dtype} and shape {tuple(condition.shape)} given; int64 "
+                f"and one per item is accepted, as model.speaker_index(names) returns it"
+            )
         rows = condition.tolist()
         if len(rows) != items or not all(0 <= row <= len(self.speakers) for row in rows):
             raise ConfigError(

@@ -6,6 +6,7 @@ The same command goes on where it stopped; models and seeds may be added later.
 """
 
 import json
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +52,7 @@ def main(config: Config) -> None:
         *config.settings,
         f"data.manifest={json.dumps(str(data.path))}",
     )
+    plan.refuse_own(config.settings)
     found = plan.entries(config.models)
     runs = plan.runs_of(found, tuple(dict.fromkeys(config.seeds)), folder, common, data)
     plan.refuse_unequal_terms(runs)
@@ -62,7 +64,7 @@ def main(config: Config) -> None:
             runs, data, split=config.split, most=config.max_utterances, jobs=config.jobs, lock=lock
         )
         rows = table.rows_of(runs, evaluations)
-        facts = page.facts_of(runs, evaluations, data, command(config))
+        facts = page.facts_of(runs, evaluations, data, command(config), config.jobs)
         table.write(folder, rows, facts)
         if report.can_draw():
             page.write(folder, runs, rows, facts=facts, data=data, split=config.split)
@@ -70,10 +72,9 @@ def main(config: Config) -> None:
 
 def command(config: Config) -> str:
     """Return the command that makes this comparison."""
-    parts = ["audiovq compare", config.manifest, *config.models, f"-o {config.dir}"]
-    parts += [f"--steps {config.steps}", *(f"--seed {s}" for s in config.seeds)]
-    parts += [f"--set {s}" for s in config.settings]
-    parts += [f"--split {config.split}"] if config.split != "test" else []
-    if config.max_utterances is not None:
-        parts.append(f"--max-utterances {config.max_utterances}")
-    return " ".join(parts)
+    parts = ["audiovq", "compare", config.manifest, *config.models, "-o", config.dir]
+    options = {"--steps": [config.steps], "--seed": config.seeds, "--set": config.settings}
+    options["--split"] = [config.split] if config.split != "test" else []
+    options["--max-utterances"] = [config.max_utterances] if config.max_utterances else []
+    parts += [str(w) for option, values in options.items() for v in values for w in (option, v)]
+    return shlex.join(parts)

@@ -100,7 +100,7 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
         manifest, manifest.select("train"), config.data, model.sample_rate, config.train.seed
     )
     store = Store(folder / "checkpoints", config.checkpoint.keep)
-    corpus = runs.Identity(manifest.fingerprint())
+    corpus = runs.identity(manifest, config.data, model.sample_rate)
     parts = {"model": model, "optimizer": optimizer, "corpus": corpus}
     start = store.resume(parts)
     runs.store_config(folder, config)
@@ -118,8 +118,8 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
     def save(at: int) -> None:
         runs.refuse_divergence(model, at)
         if distributed.is_main():
+            model.save(folder / "model")  # first: where a checkpoint is, its model is, too
             store.save(at, parts)
-            model.save(folder / "model")
 
     try:
         if start >= config.train.max_steps:  # nothing to train, but a model to use

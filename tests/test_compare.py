@@ -217,6 +217,28 @@ def test_a_list_that_is_none_is_said_in_one_line(text, message, tmp_path):
         plan.entries([write_list(tmp_path, "list.yaml", text)])
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ae+train.seed=7", "'train.seed=7': a comparison sets train.seed itself; use --seed"),
+        ("ae+run.dir=x", "sets run.dir itself; use -o"),
+        ("table.md@ae", "'table.md' cannot name a model"),
+    ],
+)
+def test_what_a_comparison_decides_itself_is_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        plan.entries([text])
+
+
+def test_a_run_without_its_model_is_not_done(study, speech_manifest, tmp_path):
+    """Killed between the two, or deleted by hand: training writes it again."""
+    shutil.copytree(study, tmp_path / "c")
+    model = tmp_path / "c" / "ae" / "seed-0" / "model"
+    shutil.rmtree(model)
+    RECIPE.main(config(speech_manifest, tmp_path / "c"))
+    assert (model / "model.safetensors").is_file()
+
+
 def test_a_label_is_no_part_of_a_path(tmp_path):
     place = tmp_path / "me@nas"
     place.mkdir()

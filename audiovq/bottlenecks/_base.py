@@ -174,6 +174,11 @@ class DiscreteBottleneck(Bottleneck):
         """What each row of codes holds."""
         return tuple(f"codebook {k}" for k in range(len(self.codebook_sizes)))
 
+    @property
+    def books(self) -> tuple[int, ...]:
+        """Which codebook each row of codes is from; rows of one stream share theirs."""
+        return tuple(range(len(self.codebook_sizes)))
+
     @abstractmethod
     def initialise(self, z: Float[Tensor, "B C T"], context: Context = ...) -> None:
         """Set the codebooks from encoder output, once, before training."""

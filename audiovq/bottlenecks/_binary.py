@@ -63,11 +63,13 @@ class Soft:
 
     def total(self, weights: Float[Tensor, "R"]) -> Float[Tensor, "Nh Nl"]:
         """Return the weighted sum over rows of the probability of every code."""
-        return (self.high * weights.unsqueeze(1)).T @ self.low
+        with without_autocast(self.low.device):
+            return (self.high * weights.unsqueeze(1)).T @ self.low
 
     def expect(self, table: Float[Tensor, "Nh Nl"]) -> Float[Tensor, "R"]:
         """Return each row's expectation of a value that every code has."""
-        return ((self.high @ table) * self.low).sum(dim=1)
+        with without_autocast(self.low.device):
+            return ((self.high @ table) * self.low).sum(dim=1)
 
 
 def soft(logits: Float[Tensor, "R D"]) -> Soft:

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from audiovq.bottlenecks._base import EMPTY, Candidates
+from audiovq.errors import ConfigError
 from audiovq.nn import random
 from audiovq.nn.precision import without_autocast
 
@@ -136,11 +137,19 @@ def kmeans(
     """Cluster rows by Lloyd's algorithm; a cluster that loses all rows is drawn again.
 
     Args:
-        z: at least one row; with fewer distinct rows than clusters, copies are spread a little.
+        z: rows; where they are fewer than clusters, copies of them are spread a little.
         size: number of clusters N.
         iterations: assignments and means to alternate.
         seed: decides the first centres.
+
+    Raises:
+        ConfigError: there is no row, or one is not finite.
     """
+    if len(z) == 0 or not bool(torch.isfinite(z).all()):
+        raise ConfigError(
+            f"a codebook is clustered from real, finite frames; {len(z)} given, "
+            f"{int(torch.isfinite(z).all(dim=1).sum())} finite"
+        )
     key = torch.tensor([seed], device=z.device)
     order = random.bits(key, "k-means rows", len(z))[0].argsort()
     centres = z[order[torch.arange(size, device=z.device) % len(z)]].clone()
@@ -153,5 +162,6 @@ def kmeans(
         fresh = random.bits(key, f"k-means again {step}", len(z))[0].argsort()
         fresh = fresh[torch.arange(size, device=z.device) % len(z)]
         means = sums / counts.clamp_min(1.0).unsqueeze(1)
-        centres = torch.where((counts > 0).unsqueeze(1), means, z[fresh])
+        again = z[fresh] + noise * spread if len(z) < size else z[fresh]
+        centres = torch.where((counts > 0).unsqueeze(1), means, again)
     return centres

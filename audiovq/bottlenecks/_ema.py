@@ -60,9 +60,10 @@ class EMACodebook(nn.Module):
     """Codes that are running means of their own frames; the dead ones are moved onto new frames.
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), appendix A.1. Differs in: counts start at
-    1 and stop falling at a floor, so a code that is never hit keeps its vector; Laplace smoothing
-    acts on a copy; every `revive_every` steps a dead code is moved onto a frame of the batch,
-    count and sum together, so that the next average keeps it there.
+    1 and stop falling at a floor, so a code that is never hit keeps its vector but for Laplace
+    smoothing (a share of eps over the floor's count), which acts on a copy; every `revive_every`
+    steps a dead code is moved onto a frame of the batch, count and sum together, so that the next
+    average keeps it there.
 
     Buffers:
         ema_count (N): running number of frames per step assigned to each code.

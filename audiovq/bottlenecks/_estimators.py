@@ -41,13 +41,15 @@ class _Rotation(torch.autograd.Function):
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None]:
         z, z_q = ctx.saved_tensors
         g = grad[0]
-        length, length_q = (v.norm(dim=1, keepdim=True).clamp_min(1e-6) for v in (z, z_q))
+        size, size_q = (v.norm(dim=1, keepdim=True) for v in (z, z_q))
+        length, length_q = size.clamp_min(1e-6), size_q.clamp_min(1e-6)
         e, q = z / length, z_q / length_q
         r = e + q
         # The rotation is R = I - 2 r r'/|r|^2 + 2 q e'; the gradient goes back through R'.
         along_r = (r * g).sum(1, keepdim=True) / r.square().sum(1, keepdim=True).clamp_min(1e-6)
         along_q = (q * g).sum(1, keepdim=True)
-        return (g - 2 * along_r * r + 2 * along_q * e) * (length_q / length), None
+        turned = (g - 2 * along_r * r + 2 * along_q * e) * (length_q / length)
+        return torch.where((size > 1e-6) & (size_q > 1e-6), turned, g), None  # 0 has no direction
 
 
 def rotate(z: Float[Tensor, "R D"], z_q: Float[Tensor, "R D"]) -> Float[Tensor, "R D"]:

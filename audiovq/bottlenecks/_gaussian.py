@@ -37,10 +37,12 @@ class Gaussian:
 def split(z: Float[Tensor, "B C T"]) -> Gaussian:
     """Return the posterior that an encoder with 2 D channels emits.
 
-    The log variance is kept within [-14, 10]: beyond it only floating point is at stake.
+    The log variance is kept within [-14, 10]: beyond it only floating point is at stake. Its
+    gradient passes, or an encoder that went beyond would never be called back.
     """
     mean, log_variance = z.to(torch.promote_types(z.dtype, torch.float32)).chunk(2, dim=1)
-    return Gaussian(mean, log_variance.clamp(-14.0, 10.0))
+    kept = log_variance.clamp(-14.0, 10.0)
+    return Gaussian(mean, log_variance + (kept - log_variance).detach())
 
 
 def statistics(

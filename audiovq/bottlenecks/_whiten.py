@@ -5,6 +5,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from audiovq.errors import ConfigError
 from audiovq.nn.precision import without_autocast
 
 _FLOOR = 1e-4  # of the largest variance: directions below it are rounding, not speech
@@ -40,9 +41,15 @@ class Whiten(nn.Module):
 
     @torch.no_grad()
     def initialise(self, z: Float[Tensor, "B D T"], mask: Bool[Tensor, "B 1 T"] | None) -> None:
-        """Set the map from real frames; constant ones are only centred."""
+        """Set the map from real frames; constant ones are only centred.
+
+        Raises:
+            ConfigError: there is no real frame, or one is not finite.
+        """
         rows = rearrange(z, "b d t -> (b t) d").double()
         rows = rows if mask is None else rows[mask.flatten()]
+        if len(rows) == 0 or not bool(torch.isfinite(rows).all()):
+            raise ConfigError(f"whitening needs real, finite frames; {len(rows)} real ones given")
         centred = rows - rows.mean(dim=0)
         values, vectors = torch.linalg.eigh(centred.T @ centred / len(rows))
         scale = values.clamp_min(_FLOOR * float(values[-1])).clamp_min(1e-12).rsqrt()

@@ -81,5 +81,8 @@ class Contractive(Bottleneck):
         if context.mask is not None:
             v = v * context.mask
         assert context.x is not None
-        (gradient,) = torch.autograd.grad(h, context.x, v, create_graph=self.training)
+        # kept, for the probes to come and for whoever differentiates the output in evaluation
+        (gradient,) = torch.autograd.grad(
+            h, context.x, v, create_graph=self.training, retain_graph=True
+        )
         return gradient.view(B, T, -1).square().sum(dim=2)

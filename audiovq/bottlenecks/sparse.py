@@ -48,7 +48,8 @@ class Sparse(Bottleneck):
     def forward(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> BottleneckOutput:
         """Return activations, in (0, 1) for kl and at least 0 for l1, and their penalty."""
         h = self._activate(z)
-        loss = self._kl(h) if self.config.penalty == "kl" else h.sum(dim=1)
+        full = h.to(torch.promote_types(h.dtype, torch.float32))  # h is bf16 under autocast
+        loss = self._kl(full) if self.config.penalty == "kl" else full.sum(dim=1)
         active = h.detach().double()
         if context.mask is not None:
             loss = torch.where(context.mask.squeeze(1), loss, 0.0)
@@ -92,4 +93,5 @@ class Sparse(Bottleneck):
         rho, mean = self.config.rho, self.mean.clamp(1e-4, 1 - 1e-4)
         value = (rho * (rho / mean).log() + (1 - rho) * ((1 - rho) / (1 - mean)).log()).sum()
         slope = (1 - rho) / (1 - mean) - rho / mean
-        return value + torch.einsum("d,bdt->bt", slope.to(h.dtype), h - self.mean.view(1, -1, 1))
+        away = (h - self.mean.view(1, -1, 1)) * slope.view(1, -1, 1)
+        return value + away.sum(dim=1)

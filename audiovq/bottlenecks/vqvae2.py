@@ -67,6 +67,11 @@ class VQVAE2(DiscreteBottleneck):
         """What each row of codes holds."""
         return ("slow", *(f"fast {i}" for i in range(self.config.ratio)))
 
+    @property
+    def books(self) -> tuple[int, ...]:
+        """Which codebook each row of codes is from."""
+        return (0, *(1 for _ in range(self.config.ratio)))
+
     def forward(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> BottleneckOutput:
         """Quantise at both rates.
 

@@ -36,10 +36,10 @@ _READING = (
     "Differences within the intervals, or between single seeds, are no differences."
 )
 _SHORT = (
-    "Every model had the same number of steps, and few of them: the order says which model "
-    "learns soonest at these settings, not which ends best. Codebooks that need time to come "
-    "into use, penalties whose weight was never tuned and deep residual stacks are worse here "
-    "than they would be after a real training."
+    "Every model had the same number of steps: the order says which model learns soonest at these "
+    "settings, not which ends best. Where steps are few, codebooks that need time to come "
+    "into use, penalties whose weight was never tuned and deep residual stacks are worse than they "
+    "would be after a real training."
 )
 
 
@@ -132,8 +132,10 @@ def facts_of(
     evaluations: Sequence[Mapping[str, Any]],
     data: Manifest,
     command: str,
+    jobs: int,
 ) -> dict[str, str]:
     """Return what was held equal, for people."""
+    held_out = evaluations[0]["data"]["split"] in {"validation", "test"}
     config, tested = plan[0].config, evaluations[0]
     train = data.select("train")
     hours = sum(r.duration for r in train) / 3600
@@ -145,13 +147,14 @@ def facts_of(
         "training data": f"{data.path.name}: {len(train)} utterances, {speakers} speakers, "
         f"{hours:.2f} h",
         "evaluated on": f"{tested['data']['split']}: {tested['data']['utterances']} utterances, "
-        f"{tested['data']['speakers']} other speakers, {60 * tested['data']['hours']:.1f} min",
-        "encoder and decoder": f"{config.model.encoder.name} and conv, "
+        f"{tested['data']['speakers']} {'other ' * held_out}speakers, "
+        f"{60 * tested['data']['hours']:.1f} min",
+        "encoder and decoder": f"{config.model.encoder.name} and {config.model.decoder.name}, "
         f"{config.model.sample_rate} Hz, equal in all settings",
         "losses, optimizer, schedule": "equal in all settings (comparison.json lists them)",
         "machine": f"{tested['machine']['device']}, {tested['machine']['cpu']}, torch "
-        f"{tested['machine']['torch']}; times are wall clock with models side by side, reported "
-        f"and never made equal",
+        f"{tested['machine']['torch']}; times are wall clock, {jobs} model{'s' * (jobs > 1)} at a "
+        f"time, reported and never made equal",
         "date": str(tested["date"])[:10],
         "command": command,
     }

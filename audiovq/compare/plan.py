@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from audiovq import config as configs
-from audiovq import registry, share
+from audiovq import registry, release, share
 from audiovq.compare import lists
 from audiovq.data.manifest import Manifest
 from audiovq.errors import ConfigError
@@ -20,6 +20,9 @@ from audiovq.train.speakers import name_speakers
 RECIPE = "train_autoencoder"
 # What makes one model another; everything else that decides a result must be equal.
 MAY_DIFFER = ("model.bottleneck", "data.corruption", "train.seed")
+OWN_FILES = (
+    "comparison.json", "table.json", "table.csv", "table.md", "report.html", "rate_distortion.png",
+)  # fmt: skip
 # A decoder that knows the speaker is the plain one with a table; what it wraps must be equal.
 _SPEAKER_TABLE = ("name", "speakers", "speaker_dim", "unknown")
 
@@ -62,9 +65,12 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether it was trained for all its steps."""
+        """Whether it was trained for all its steps, and left its model."""
         found = checkpoint.Store(self.folder / "checkpoints").steps()
-        return bool(found) and found[-1] >= self.config.train.max_steps
+        whole = all(
+            (self.folder / "model" / name).is_file() for name in (release.WEIGHTS, release.CONFIG)
+        )
+        return whole and bool(found) and found[-1] >= self.config.train.max_steps
 
 
 def entries(texts: Sequence[str]) -> list[Entry]:
@@ -100,6 +106,7 @@ def _entries(texts: Sequence[str], seen: tuple[Path, ...]) -> Iterator[Entry]:
         wrong = [o for o in overrides if "=" not in o]
         if wrong:
             raise ConfigError(f"{wrong[0]!r} in {text!r} is not of the form key=value")
+        refuse_own(overrides)
         own = "+".join([path.stem, *(_last_key(o) for o in overrides)])
         yield Entry(_safe(label if at else own), name, tuple(overrides))
 
@@ -115,7 +122,23 @@ def _safe(label: str) -> str:
     safe = re.sub(r"[^A-Za-z0-9._+=-]", "_", label).strip(".")
     if not safe:
         raise ConfigError(f"{label!r} cannot name a model: letters, digits and ._+=- are accepted")
+    if safe in OWN_FILES:
+        raise ConfigError(f"{label!r} cannot name a model: a comparison has a file of that name")
     return safe[:80]
+
+
+def refuse_own(overrides: Sequence[str]) -> None:
+    """Refuse settings that a comparison gives each run itself.
+
+    Raises:
+        ConfigError: names the option to use instead.
+    """
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        option = {"train.seed": "--seed", "train": "--seed"}.get(key)
+        option = "-o" if key == "run" or key.startswith("run.") else option
+        if option:
+            raise ConfigError(f"{override!r}: a comparison sets {key} itself; use {option}")
 
 
 def runs_of(
@@ -233,10 +256,12 @@ def open_study(folder: Path, plan: Sequence[Run], steps: int, split: str, data: 
 def _refuse_other_data(run: Run, data: Manifest) -> None:
     """Look up what a run was trained on: a finished one is not resumed, which would refuse it."""
     corpus = checkpoint.Store(run.folder / "checkpoints").part("corpus")
-    if corpus is not None and corpus["value"] != data.fingerprint():
+    config = run.config
+    wanted = runs.identity(data, config.data, config.model.sample_rate).value
+    if corpus is not None and corpus["value"] != wanted:
         raise ConfigError(
             f"{run.folder} was trained on other data than {data.path} "
-            f"({_short(corpus['value'])} then, {_short(data.fingerprint())} now): models would not "
+            f"({_short(corpus['value'])} then, {_short(wanted)} now): models would not "
             f"be on equal terms; choose another folder with -o"
         )
 

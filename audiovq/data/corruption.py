@@ -84,6 +84,14 @@ class Corruption:
         wanted = config.noise_folder != "" and config.noise > 0
         self.recordings = _probe(Path(config.noise_folder)) if wanted else []
 
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of names, rates and lengths of the recordings; empty without any."""
+        if not self.recordings:
+            return ""
+        root = Path(self.config.noise_folder)
+        each = [(str(p.relative_to(root)), rate, size) for p, rate, size in self.recordings]
+        return hashlib.sha256(repr(each).encode()).hexdigest()
+
     def __call__(self, x: Float[Tensor, "1 1 L"], key: int) -> Float[Tensor, "1 1 L"]:
         """Return a corrupted copy, the same for the same key; silence gets no noise.
 

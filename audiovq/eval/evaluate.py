@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from audiovq.autoencoder import Autoencoder
+from audiovq.bottlenecks._base import DiscreteBottleneck
 from audiovq.data import manifest as manifests
 from audiovq.data.corruption import Corruption, CorruptionConfig
 from audiovq.data.manifest import Manifest, Record
@@ -143,8 +144,8 @@ def _means(run: Measurements) -> Iterator[Value]:
 
 
 def _codebook(run: Measurements, train_counts: Counts | None) -> list[Value]:
-    bitrate = run.model.bitrate
-    if bitrate is None:
+    bitrate, bottleneck = run.model.bitrate, run.model.bottleneck
+    if bitrate is None or not isinstance(bottleneck, DiscreteBottleneck):
         return []
     heard = run.counts[run.counts.sum(axis=(1, 2)) > 0]
     return codebook.describe(
@@ -154,6 +155,7 @@ def _codebook(run: Measurements, train_counts: Counts | None) -> list[Value]:
         nominal=bitrate,
         unit=run.groups.unit if len(heard) == len(set(run.groups.index[run.kept])) else "blocks",
         train=train_counts,
+        books=bottleneck.books,
     )
 
 

@@ -21,6 +21,8 @@ from audiovq.alone import alone
 from audiovq.bottlenecks._base import Bottleneck, Statistics
 from audiovq.config import Config, parse, read_yaml, to_yaml
 from audiovq.data import manifest as manifests
+from audiovq.data.corruption import Corruption
+from audiovq.data.loader import DataConfig
 from audiovq.data.manifest import Manifest
 from audiovq.errors import ConfigError, DistributedError
 from audiovq.files import atomic_write, remove_stale
@@ -74,9 +76,15 @@ class Identity:
         """Refuse another value."""
         if state["value"] != self.value:
             raise ValueError(
-                "the manifest's records are not those this run was started with; "
+                "the manifest's records (or the noise folder's) are not those this run began with; "
                 "start another run.dir"
             )
+
+
+def identity(manifest: Manifest, data: DataConfig, sample_rate: int) -> Identity:
+    """Return what the training data is known by: its records, and recordings of noise if any."""
+    noise = Corruption(data.corruption, sample_rate).fingerprint()
+    return Identity(manifest.fingerprint() + noise)
 
 
 def open_folder(config: Any) -> Path:

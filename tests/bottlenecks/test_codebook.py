@@ -116,3 +116,11 @@ def test_kmeans_is_decided_by_its_seed_and_leaves_the_generator_alone():
     assert torch.equal(a, b)
     assert not torch.equal(a, codebook.kmeans(z, 8, iterations=3, seed=2))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 20])
+def test_fewer_frames_than_codes_still_give_codes_of_their_own(iterations):
+    z = torch.randn(10, 4, generator=torch.Generator().manual_seed(0))
+    centres = codebook.kmeans(z, 32, iterations=iterations)
+    assert len(centres.unique(dim=0)) == 32
+    assert (torch.cdist(centres, z).min(dim=1).values < 0.1).all()

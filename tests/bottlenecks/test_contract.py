@@ -10,6 +10,7 @@ from einops import rearrange
 from audiovq import registry
 from audiovq.bottlenecks._base import Context, DiscreteBottleneck
 from audiovq.config import parse
+from audiovq.errors import ConfigError
 
 NAMES = registry.names("bottlenecks")
 DISCRETE = [n for n in NAMES if issubclass(registry.get("bottlenecks", n).cls, DiscreteBottleneck)]
@@ -210,3 +211,28 @@ def test_description_of_an_epoch_is_not_an_average_over_batches(discrete):
         merged = merged + part
     assert discrete.describe(merged) == pytest.approx(whole)
     assert {"perplexity", "usage"} <= {k.rsplit("/")[-1] for k in whole}
+
+
+def test_autocast_changes_what_is_computed_in_it_but_not_what_is_learned(module):
+    """Statistics and loss are float32, and an update takes them."""
+    module.train()
+    z = frames(module, 3, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = call(module, z.bfloat16().float(), Context(keys=keys(3)))
+    assert out.loss.dtype == torch.float32
+    if out.statistics is not None:
+        assert all(v.dtype == torch.float32 for v in out.statistics.sums.values())
+        module.update(out.statistics)
+    assert all(torch.isfinite(b).all() for b in module.buffers() if b.is_floating_point())
+
+
+@pytest.mark.parametrize("case", ["all masked", "nan"])
+def test_a_codebook_is_refused_where_there_is_nothing_to_start_from(discrete, case):
+    z = frames(discrete, 2, 10)
+    mask = torch.full((2, 1, z.shape[2]), case != "all masked")
+    if case == "nan":
+        z[0, 0, 3] = torch.nan
+    before = snapshot(discrete)
+    with pytest.raises(ConfigError, match="finite frames"):
+        discrete.initialise(z, Context(mask=mask))
+    assert same(before, snapshot(discrete))

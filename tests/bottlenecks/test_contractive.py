@@ -102,3 +102,13 @@ def test_validation_has_the_penalty_and_keeps_no_graph():
 def test_without_a_waveform_to_differentiate_by_the_error_says_so():
     with pytest.raises(ConfigError, match=r"Context\.x"):
         make()(torch.randn(1, 3, 5))
+
+
+@pytest.mark.parametrize("probes", [1, 3])
+def test_it_can_be_evaluated_and_differentiated_in_evaluation(probes):
+    config = small_config({"name": "contractive", "dim": 4, "probes": probes})
+    model = Autoencoder(config).eval()
+    with torch.no_grad():
+        assert torch.isfinite(model(noise(1, 200)).bottleneck.loss).all()
+    model(noise(1, 200)).x_hat.square().mean().backward()
+    assert all(p.grad is not None for p in model.parameters())

@@ -47,3 +47,10 @@ def test_rotation_of_zero_and_opposite_vectors_is_finite():
     z_q = torch.tensor([[1.0, 0.0], [0.0, 0.0], [-1.0, 0.0]])
     rotate(z, z_q).backward(torch.ones(3, 2))
     assert torch.isfinite(z.grad).all()
+
+
+def test_a_frame_or_code_of_length_zero_turns_nothing():
+    for z, z_q in ((torch.zeros(1, 4), torch.ones(1, 4)), (torch.ones(1, 4), torch.zeros(1, 4))):
+        z.requires_grad_()
+        rotate(z, z_q).sum().backward()
+        assert torch.equal(z.grad, torch.ones(1, 4))

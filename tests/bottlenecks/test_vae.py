@@ -167,3 +167,16 @@ def test_settings_out_of_range_are_refused(values):
         parse(VAEConfig, values)
     with pytest.raises(ConfigError, match="target_kl"):
         parse(Config, {"target_kl": 0})
+
+
+def test_a_posterior_beyond_its_bounds_is_called_back():
+    """Past the clamp the gradient still passes: the KL pulls the variance towards 1."""
+    z = torch.zeros(1, 6, 1)
+    z[:, 3:] = torch.tensor([-20.0, 15.0, 0.0]).view(1, 3, 1)
+    z.requires_grad_()
+    gaussian.split(z).kl().sum().backward()
+    down, up, none = z.grad[0, 3:, 0].tolist()
+    assert down == pytest.approx(-0.5, abs=1e-3)
+    assert up > 0
+    assert none == pytest.approx(0.0, abs=1e-6)
+    assert gaussian.split(z).log_variance.flatten().tolist() == [-14.0, 10.0, 0.0]

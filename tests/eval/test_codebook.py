@@ -105,3 +105,21 @@ def test_entropy_sums_over_used_codes_and_adds_nothing_inside_the_logarithm():
     assert codebook.entropy(used[1:]) == 1.0
     many = np.full((1, 1 << 16), 3)
     assert codebook.entropy(many) == pytest.approx(16.0, abs=1e-12)
+
+
+def test_rows_of_one_codebook_count_as_one():
+    """As of VQ-VAE-2: the fast codes fill two rows, each of which shows half of what is used."""
+    by_group = np.zeros((4, 3, 8), np.int64)
+    by_group[:, 0, :4] = 4
+    by_group[:, 1, :4] = 4
+    by_group[:, 2, 4:] = 4
+    options = {"seconds": 16.0, "nominal": 40.0, "unit": "u"}
+    found = named(codebook.describe(by_group, (4, 8, 8), books=(0, 1, 1), **options))
+    assert found["usage"].value == 1.0
+    assert found["entropy"].value == pytest.approx(2.0 + 3.0 + 3.0)
+    assert found["unigram_bitrate"].value == pytest.approx(64 / 16 * 8.0)
+    apart = named(codebook.describe(by_group, (4, 8, 8), **options))
+    assert apart["usage"].value == pytest.approx(12 / 20)
+    train = by_group.sum(axis=0)
+    coded = named(codebook.describe(by_group, (4, 8, 8), books=(0, 1, 1), train=train, **options))
+    assert coded["coded_bitrate"].value == pytest.approx(32.0, rel=1e-3)
