@@ -20,7 +20,7 @@ from audiovq.data import manifest as manifests
 from audiovq.data.corpora._base import Corpus, Utterance
 from audiovq.data.manifest import SPLITS, Record
 from audiovq.data.splits import assign
-from audiovq.errors import ConfigError, ManifestError
+from audiovq.errors import AudioError, ConfigError, ManifestError
 from audiovq.files import STALE_MARK, atomic_write
 
 
@@ -30,9 +30,9 @@ class PrepareReport:
 
     Attributes:
         utterances, hours, speakers: per split.
-        statuses: files that are ok, repaired and rejected.
-        duplicates: files among them, kept, whose audio has another id, too.
-        problems: id, path, status and reason of every file that is not ok, or is a duplicate.
+        statuses: utterances (mostly files) that are ok, repaired and rejected.
+        duplicates: those among them, kept, whose audio has another id, too.
+        problems: id, path, status and reason of everything that is not ok, or is a duplicate.
         note: about the splits; "" when they are disjoint by speaker.
     """
 
@@ -89,7 +89,7 @@ def prepare(
     found = _check_all(root, utterances, progress=progress)
     listing = out.with_name(f"{out.name}.rejected.jsonl")
     _write_listing(listing, found.problems)
-    _refuse_many(found.statuses["rejected"], len(utterances), max_rejected, listing)
+    _refuse_many(found.statuses["rejected"], utterances, max_rejected, listing)
     records, note = assign(found.records)
     relative = os.path.relpath(root.resolve(), out.resolve().parent)
     manifests.write(out, relative, records, corpus=corpus, note=note)
@@ -121,11 +121,14 @@ class _Found:
                 self.records.append(utterance.record(verdict.info, verdict.num_samples))
             except ValidationError as error:  # such as a name that is not UTF-8
                 status, reason = "rejected", error.errors()[0]["msg"]
+            except AudioError as error:  # a part that the file does not have
+                status, reason = "rejected", str(error)
         self.statuses[status] += 1
         if status != "ok":
             self._note(utterance, status, reason)
-        if status != "rejected":
-            first = self.first_with.setdefault(verdict.digest, utterance.id)
+        if status != "rejected" and verdict.digest:  # none where decoding broke off
+            part = f"{verdict.digest} {utterance.span} {utterance.channel}"
+            first = self.first_with.setdefault(part, utterance.id)
             if first != utterance.id:
                 self._note(utterance, "duplicate", f"the same audio as {first}; kept")
 
@@ -135,19 +138,26 @@ class _Found:
 
 
 def _check_all(root: Path, utterances: Sequence[Utterance], *, progress: bool) -> _Found:
-    """Decode everything, in parallel (soundfile releases the interpreter while decoding)."""
+    """Decode everything, in parallel (soundfile releases the interpreter while decoding).
+
+    A file is decoded once, however many utterances are parts of it.
+    """
     found = _Found()
+    of_file: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        of_file.setdefault(utterance.path, []).append(utterance)
     with _pool() as pool:
-        verdicts = pool.map(lambda u: audio.check(root / u.path), utterances)
+        verdicts = pool.map(lambda path: audio.check(root / path), of_file)
         bar = tqdm(
-            zip(utterances, verdicts, strict=True),
-            total=len(utterances),
+            zip(of_file.values(), verdicts, strict=True),
+            total=len(of_file),
             desc="checking audio",
             unit="file",
             disable=not progress,
         )
-        for utterance, verdict in bar:
-            found.add(utterance, verdict)
+        for parts, verdict in bar:
+            for utterance in parts:
+                found.add(utterance, verdict)
     return found
 
 
@@ -170,16 +180,19 @@ def _write_listing(path: Path, problems: Sequence[dict[str, str]]) -> None:
         raise ManifestError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _refuse_many(rejected: int, files: int, most: float, listing: Path) -> None:
-    if rejected == files:
+def _refuse_many(
+    rejected: int, utterances: Sequence[Utterance], most: float, listing: Path
+) -> None:
+    total = len(utterances)
+    what = "files" if len({u.path for u in utterances}) == total else "utterances"
+    told = f"{rejected} of {total} {what} are rejected"
+    if rejected == total:
+        raise ManifestError(f"{told}, all there are (listed in {listing})")
+    if rejected > most * total:
+        share = math.ceil(rejected / total * 100) / 100
         raise ManifestError(
-            f"{rejected} of {files} files are rejected, all there are (listed in {listing})"
-        )
-    if rejected > most * files:
-        share = math.ceil(rejected / files * 100) / 100
-        raise ManifestError(
-            f"{rejected} of {files} files are rejected, more than {most:.2%} (listed in "
-            f"{listing}); mend or remove them, or allow it with --max-rejected {share:.2f}"
+            f"{told}, more than {most:.2%} (listed in {listing}); mend or remove them, or allow "
+            f"it with --max-rejected {share:.2f}"
         )
 
 

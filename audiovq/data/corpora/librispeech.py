@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from audiovq.config import ComponentConfig
-from audiovq.data.corpora import _fake
+from audiovq.data.corpora import _fake, _sets
 from audiovq.data.corpora._base import Corpus, Utterance, all_files, read_text
-from audiovq.data.manifest import Split
 from audiovq.errors import ManifestError
 
 
@@ -31,8 +30,7 @@ class LibriSpeech(Corpus):
             raise ManifestError(
                 f"no <speaker>-<chapter>-<number>.flac below {root}; is it LibriSpeech's folder?"
             )
-        own = [_set_of(p.relative_to(root)) for p in files]
-        whole = {"train", "validation", "test"} <= set(own)
+        own = _sets.splits([p.relative_to(root) for p in files])
         texts: dict[Path, dict[str, str]] = {}
         for path, split in zip(files, own, strict=True):
             if path.parent not in texts:
@@ -41,7 +39,7 @@ class LibriSpeech(Corpus):
                 id=path.stem,
                 path=path.relative_to(root).as_posix(),
                 speaker=path.stem.split("-")[0],
-                split=None if split == "train" and not whole else split,
+                split=split,
                 language="en",
                 text=texts[path.parent].get(path.stem),
             )
@@ -57,13 +55,6 @@ class LibriSpeech(Corpus):
             if s % 2:
                 lines = [f"{name} MADE UP SPEECH\n" for name in names]
                 (folder / f"{speaker}-{chapter}.trans.txt").write_text("".join(lines))
-
-
-def _set_of(path: Path) -> Split | None:
-    """Return the split that the name of a set, such as `dev-clean`, stands for."""
-    names: dict[str, Split] = {"train": "train", "dev": "validation", "test": "test"}
-    sets = [names[p.split("-")[0]] for p in path.parts[:-1] if p.split("-")[0] in names]
-    return sets[0] if sets else None
 
 
 def _transcripts(folder: Path) -> dict[str, str]:
