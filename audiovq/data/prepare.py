@@ -18,6 +18,7 @@ from tqdm import tqdm
 from audiovq import audio, config, registry
 from audiovq.data import manifest as manifests
 from audiovq.data.corpora._base import Corpus, Utterance
+from audiovq.data.download import download
 from audiovq.data.manifest import SPLITS, Record
 from audiovq.data.splits import assign
 from audiovq.errors import AudioError, ConfigError, ManifestError
@@ -57,6 +58,7 @@ def prepare(
     options: Sequence[str] = (),
     *,
     max_rejected: float = 0.01,
+    fetch: Sequence[str] = (),
     progress: bool = True,
 ) -> PrepareReport:
     """Check every file of a corpus and write its manifest.
@@ -68,6 +70,7 @@ def prepare(
             ok, and is written even when the manifest is not.
         options: `key=value` settings of the corpus.
         max_rejected: share of files that may be rejected, in [0, 1].
+        fetch: archives of the corpus to download into `root` first, such as `dev-clean`.
         progress: show a bar on stderr.
 
     Raises:
@@ -81,6 +84,7 @@ def prepare(
         what = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
         raise ManifestError(f"cannot write {out}: {what}")
     source = make_corpus(corpus, options)
+    download(source.archives, fetch, root, progress=progress)
     source.obtain(root, progress=progress)
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder")

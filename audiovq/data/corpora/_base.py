@@ -2,12 +2,13 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from audiovq import audio
+from audiovq.data.download import Archive
 from audiovq.data.manifest import Record, Split
 from audiovq.errors import AudioError, ManifestError
 
@@ -91,6 +92,7 @@ class Corpus(ABC):
     """
 
     single_speaker: ClassVar[bool] = False  # all of it is one voice, as published
+    archives: ClassVar[Mapping[str, Archive]] = {}  # what --download offers, by name
 
     def obtain(self, root: Path, *, progress: bool = True) -> None:  # noqa: B027
         """Make what is not there yet, for corpora that can; most are there or are not."""

@@ -1,12 +1,14 @@
 """AISHELL-1 (Bu et al. 2017): 400 speakers of Mandarin."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from audiovq.config import ComponentConfig
 from audiovq.data.corpora import _fake, _sets
 from audiovq.data.corpora._base import Corpus, Utterance, all_files, lines
+from audiovq.data.download import Archive
 from audiovq.errors import ManifestError
 
 _NAME = re.compile(r"BAC009(S\d{4})W\d{4}")
@@ -21,9 +23,17 @@ class Aishell(Corpus):
 
     Utterances are named like BAC009S0002W0122, which holds the speaker S0002.
     ROOT is `data_aishell` or the folder around it; the archives of the speakers in `wav/` must
-    have been extracted there. Splits are the folders. Texts keep the spaces between words that
-    the transcript has; a few hundred utterances have none.
+    have been extracted there (`--download` does). Splits are the folders. Texts keep the spaces
+    between words that the transcript has; a few hundred utterances have none.
     """
+
+    archives: ClassVar[Mapping[str, Archive]] = {
+        "data_aishell": Archive(
+            "https://www.openslr.org/resources/33/data_aishell.tgz",
+            "md5:2f494334227864a8a8fec932999db9d8",
+            nested=True,  # an archive for each speaker
+        )
+    }
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -2,16 +2,23 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from audiovq.config import ComponentConfig
 from audiovq.data.corpora import _fake
 from audiovq.data.corpora._base import Corpus, Utterance, all_files, read_text
+from audiovq.data.download import Archive
 from audiovq.errors import ManifestError
+
+_MD5 = {  # as published with the corpus
+    "small": "c49207eb86a8e8ac895561c37232041e",
+    "medium": "c75e7ac62471bfbf2db77528d62a9b74",
+    "large": "4dfbac018f50b99797ece101fc9f0c30",
+}
 
 
 class Config(ComponentConfig):
@@ -40,6 +47,11 @@ class LibriLight(Corpus):
 
     There is no text, and no list of splits: the common rule holds.
     """
+
+    archives: ClassVar[Mapping[str, Archive]] = {
+        name: Archive(f"https://dl.fbaipublicfiles.com/librilight/data/{name}.tar", f"md5:{digest}")
+        for name, digest in _MD5.items()
+    }
 
     def __init__(self, config: Config) -> None:
         self.config = config

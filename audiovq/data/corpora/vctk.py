@@ -1,15 +1,16 @@
 """VCTK (Yamagishi et al. 2019): 110 speakers of English with their accents."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from audiovq.config import ComponentConfig
 from audiovq.data.corpora import _fake
 from audiovq.data.corpora._base import Corpus, Utterance, all_files, read_text
+from audiovq.data.download import Archive
 from audiovq.errors import ManifestError
 
 _NAME = re.compile(r"(?P<id>(?P<speaker>[ps]\d+)_\d+)(?:_(?P<microphone>mic[12]))?\.(?:wav|flac)")
@@ -34,6 +35,13 @@ class VCTK(Corpus):
     one microphone are taken, and all those that name none. Text is there for most speakers (p315
     has none). No lists of splits: the common rule holds.
     """
+
+    archives: ClassVar[Mapping[str, Archive]] = {
+        "0.92": Archive(
+            "https://datashare.is.ed.ac.uk/bitstream/handle/10283/3443/VCTK-Corpus-0.92.zip",
+            "sha256:f96258be9fdc2cbff6559541aae7ea4f59df3fcaf5cf963aae5ca647357e359c",
+        )
+    }
 
     def __init__(self, config: Config) -> None:
         self.config = config
