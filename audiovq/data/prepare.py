@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from audiovq import audio, config, registry
 from audiovq.data import manifest as manifests
+from audiovq.data import statistics
 from audiovq.data.corpora._base import Corpus, Utterance
 from audiovq.data.download import download
 from audiovq.data.manifest import SPLITS, Record
@@ -35,6 +36,7 @@ class PrepareReport:
         duplicates: those among them, kept, whose audio has another id, too.
         problems: id, path, status and reason of everything that is not ok, or is a duplicate.
         note: about the splits; "" when they are disjoint by speaker.
+        statistics: length, level, clipping and pauses; see `audiovq.data.statistics`.
     """
 
     manifest: str
@@ -45,6 +47,7 @@ class PrepareReport:
     duplicates: int
     problems: list[dict[str, str]]
     note: str
+    statistics: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values."""
@@ -67,7 +70,8 @@ def prepare(
         corpus: a name from `audiovq ls corpora`, or a dotted plug-in name.
         root: the corpus's folder.
         out: the manifest to write; `OUT.rejected.jsonl` beside it names every file that is not
-            ok, and is written even when the manifest is not.
+            ok, and is written even when the manifest is not. `OUT.stats.json` and `OUT.stats.png`
+            hold length, level, clipping and pauses.
         options: `key=value` settings of the corpus.
         max_rejected: share of files that may be rejected, in [0, 1].
         fetch: archives of the corpus to download into `root` first, such as `dev-clean`.
@@ -97,7 +101,8 @@ def prepare(
     records, note = assign(found.records)
     relative = os.path.relpath(root.resolve(), out.resolve().parent)
     manifests.write(out, relative, records, corpus=corpus, note=note)
-    return _report(out, records, found, note)
+    figures = statistics.write(out, statistics.gather(records, found.levels))
+    return _report(out, records, found, note, figures)
 
 
 def make_corpus(name: str, options: Sequence[str] = ()) -> Corpus:
@@ -116,6 +121,7 @@ class _Found:
     records: list[Record] = field(default_factory=list)
     problems: list[dict[str, str]] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=lambda: Counter(ok=0, repaired=0, rejected=0))
+    levels: list[audio.Levels] = field(default_factory=list)  # of every file that is used
     first_with: dict[str, str] = field(default_factory=dict)  # digest of the audio -> id
 
     def add(self, utterance: Utterance, verdict: audio.Verdict) -> None:
@@ -160,8 +166,11 @@ def _check_all(root: Path, utterances: Sequence[Utterance], *, progress: bool) -
             disable=not progress,
         )
         for parts, verdict in bar:
+            before = len(found.records)
             for utterance in parts:
                 found.add(utterance, verdict)
+            if verdict.levels is not None and len(found.records) > before:
+                found.levels.append(verdict.levels)
     return found
 
 
@@ -211,7 +220,9 @@ def _refuse_duplicates(utterances: Sequence[Utterance]) -> None:
         )
 
 
-def _report(out: Path, records: Sequence[Record], found: _Found, note: str) -> PrepareReport:
+def _report(
+    out: Path, records: Sequence[Record], found: _Found, note: str, figures: dict[str, Any]
+) -> PrepareReport:
     by_split = {s: [r for r in records if r.split == s] for s in SPLITS}
     return PrepareReport(
         manifest=str(out),
@@ -222,4 +233,5 @@ def _report(out: Path, records: Sequence[Record], found: _Found, note: str) -> P
         duplicates=sum(p["status"] == "duplicate" for p in found.problems),
         problems=found.problems,
         note=note,
+        statistics=figures,
     )
