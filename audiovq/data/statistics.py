@@ -74,7 +74,10 @@ def draw(values: Values) -> Any:
     figure = figures.blank(9.0, 5.0)
     for ax, (name, label) in zip(figure.subplots(2, 2).flat, _LABELS.items(), strict=True):
         v = values[name]
-        ax.hist(v, bins=min(40, max(5, len(v) // 4)), color="tab:blue")
+        share = (
+            (0.0, max(float(v.max(initial=0.0)), 1e-3)) if name in {"clipped", "pauses"} else None
+        )
+        ax.hist(v, bins=min(40, max(5, len(v) // 4)), range=share, color="tab:blue")
         ax.set_xlabel(label)
         ax.set_ylabel("utterances" if name == "duration_s" else "files")
         if name == "clipped":  # mostly none, and of interest where there is some

@@ -14,6 +14,7 @@ from audiovq.errors import AudioError, ManifestError
 
 # Seconds by which lists of segments may pass the end of a file, as Kaldi's extract-segments allows.
 _OVERSHOOT = 0.5
+_SHOWN = 80  # characters of a broken line, in an error
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,11 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
             yield f"{path}, line {number}", line.removesuffix("\r")
 
 
+def short(text: str) -> str:
+    """Return what a list says, quoted for an error: on one line, and not all of a long one."""
+    return repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}...")
+
+
 def inside(root: Path, name: str, where: str) -> str:
     """Return a path that a corpus's list names, relative to the root.
 
@@ -178,5 +184,7 @@ def inside(root: Path, name: str, where: str) -> str:
         if path.is_relative_to(base.as_posix()):
             path = path.relative_to(base.as_posix())
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
-        raise ManifestError(f"{where}: path {name!r} is not below {root}, the folder given as ROOT")
+        raise ManifestError(
+            f"{where}: path {short(name)} is not below {root}, the folder given as ROOT"
+        )
     return path.as_posix()

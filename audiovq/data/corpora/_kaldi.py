@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from audiovq.data.corpora._base import Utterance, inside, lines
+from audiovq.data.corpora._base import Utterance, inside, lines, short
 from audiovq.data.manifest import Split
 from audiovq.errors import ManifestError
 
@@ -30,7 +30,7 @@ def utterances(
     speakers, texts = _optional(folder / "utt2spk"), _optional(folder / "text")
     for name, recording, span, channel, where in _parts(folder, paths):
         if speakers and name not in speakers:
-            raise ManifestError(f"{where}: {name!r} has no speaker in {folder / 'utt2spk'}")
+            raise ManifestError(f"{where}: {short(name)} has no speaker in {folder / 'utt2spk'}")
         yield Utterance(
             id=name,
             path=paths[recording],
@@ -55,8 +55,8 @@ def _parts(folder: Path, recordings: dict[str, str]) -> Iterator[_Part]:
     for name, (rest, where) in _table(path).items():
         recording, *numbers = rest.split()
         if recording not in recordings:
-            raise ManifestError(f"{where}: {recording!r} is not in {folder / 'wav.scp'}")
-        yield name, recording, *_span(numbers, f"{where}: {name} {rest!r}"), where
+            raise ManifestError(f"{where}: {short(recording)} is not in {folder / 'wav.scp'}")
+        yield name, recording, *_span(numbers, f"{where}: {short(f'{name} {rest}')}"), where
 
 
 def _span(numbers: list[str], what: str) -> tuple[tuple[float, float | None], int | None]:
@@ -77,7 +77,7 @@ def _path(root: Path, entry: str, where: str) -> str:
     """Return a recording's path; a command is never run, whoever wrote it."""
     if entry.endswith("|") or entry.startswith("|") or entry == "-":
         raise ManifestError(
-            f"{where}: {entry!r} is a command, which is never run; convert the recordings to "
+            f"{where}: {short(entry)} is a command, which is never run; convert the recordings to "
             f"files first (wav-copy scp:wav.scp ...)"
         )
     return inside(root, entry, where)
@@ -93,8 +93,8 @@ def _table(path: Path) -> dict[str, tuple[str, str]]:
     for where, line in lines(path):
         key, *rest = line.strip().split(maxsplit=1)
         if key in rows:
-            raise ManifestError(f"{where}: {key!r} was there before ({rows[key][1]})")
+            raise ManifestError(f"{where}: {short(key)} was there before ({rows[key][1]})")
         if not rest and path.name != "text":  # an utterance may be empty, nothing else
-            raise ManifestError(f"{where}: nothing behind {key!r}")
+            raise ManifestError(f"{where}: nothing behind {short(key)}")
         rows[key] = (rest[0] if rest else "", where)
     return rows

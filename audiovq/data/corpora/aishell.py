@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from audiovq.config import ComponentConfig
 from audiovq.data.corpora import _fake, _sets
-from audiovq.data.corpora._base import Corpus, Utterance, all_files, lines
+from audiovq.data.corpora._base import Corpus, Utterance, all_files, lines, short
 from audiovq.data.download import Archive
 from audiovq.errors import ManifestError
 
@@ -81,6 +81,6 @@ def _transcript(path: Path) -> dict[str, str]:
     for where, line in lines(path):
         name, _, text = line.strip().partition(" ")
         if not _NAME.fullmatch(name) or not text:
-            raise ManifestError(f"{where}: {line!r} is not `BAC009S....W.... words`")
+            raise ManifestError(f"{where}: {short(line)} is not `BAC009S....W.... words`")
         texts[name] = " ".join(text.split())
     return texts

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from audiovq.config import ComponentConfig
 from audiovq.data.corpora import _fake
-from audiovq.data.corpora._base import Corpus, Utterance, inside, read_text
+from audiovq.data.corpora._base import Corpus, Utterance, inside, read_text, short
 from audiovq.data.manifest import Split
 from audiovq.errors import ManifestError
 
@@ -118,7 +118,8 @@ class Table(Corpus):
                 columns[role] = column
             elif role == "path" or role in set_by_user:
                 raise ManifestError(
-                    f"{table} has no column {column!r}; its first line names {', '.join(header)}; "
+                    f"{table} has no column {column!r}; its first line names "
+                    f"{short(', '.join(header))}; "
                     f"set {role}="
                 )
         return columns
@@ -133,7 +134,7 @@ def _utterance(root: Path, row: Mapping[str, str], where: str) -> Utterance:
     stem = PurePosixPath(path).with_suffix("").as_posix()
     split = row.get("split", "").lower()
     if split and split not in _SPLITS:
-        raise ManifestError(f"{where}: split {split!r}; known: {', '.join(_SPLITS)}")
+        raise ManifestError(f"{where}: split {short(split)}; known: {', '.join(_SPLITS)}")
     return Utterance(
         id=row.get("id") or (stem if span is None else f"{stem}@{span[0]:.3f}"),
         path=path,
@@ -152,5 +153,5 @@ def _seconds(row: Mapping[str, str], role: str, where: str) -> float | None:
     except ValueError:
         value = math.nan
     if value is not None and not 0 <= value < math.inf:
-        raise ManifestError(f"{where}: {role} {text!r} is not a time in seconds")
+        raise ManifestError(f"{where}: {role} {short(text)} is not a time in seconds")
     return value

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from audiovq.config import ComponentConfig
 from audiovq.data.corpora import _fake, _sets
-from audiovq.data.corpora._base import Corpus, Utterance, all_files, lines, read_text
+from audiovq.data.corpora._base import Corpus, Utterance, all_files, lines, read_text, short
 from audiovq.data.download import Archive
 from audiovq.errors import ManifestError
 
@@ -94,7 +94,7 @@ class LibriTTS(Corpus):
                 columns = line.split("\t")
                 if len(columns) != 3:
                     raise ManifestError(
-                        f"{where}: {line!r} is not `id <tab> original <tab> normalized`"
+                        f"{where}: {short(line)} is not `id <tab> original <tab> normalized`"
                     )
                 texts[columns[0]] = columns[2 if self.config.text == "normalized" else 1].strip()
         return texts

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from audiovq.config import ComponentConfig
 from audiovq.data.corpora import _fake
-from audiovq.data.corpora._base import Corpus, Utterance, inside, lines
+from audiovq.data.corpora._base import Corpus, Utterance, inside, lines, short
 from audiovq.data.download import Archive
 from audiovq.errors import ManifestError
 
@@ -49,7 +49,7 @@ class LJSpeech(Corpus):
         for where, line in lines(homes[0] / "metadata.csv"):
             name, *texts = line.split("|")  # quotation marks mean nothing here
             if len(texts) not in {1, 2} or not name.strip():
-                raise ManifestError(f"{where}: {line!r} is not `id|text|normalised text`")
+                raise ManifestError(f"{where}: {short(line)} is not `id|text|normalised text`")
             yield Utterance(
                 id=name.strip(),
                 path=inside(root, f"{wavs}/{name.strip()}.wav", where),

@@ -28,7 +28,7 @@ def test_columns_of_other_names_are_set(root):
     (u,) = find("csv", root, *options).values()
     assert (u.id, u.speaker, u.text, u.split) == ("first", "7", None, None)
     told = refusal("csv", root, *options, "text=words")
-    assert "has no column 'words'; its first line names who, file, key; set text=" in told
+    assert "has no column 'words'; its first line names 'who, file, key'; set text=" in told
     assert "has no column 'path'" in refusal("csv", root)
 
 
