@@ -27,6 +27,7 @@ from audiovq._audio.decoding import (
     resampled,
     resampled_length,
 )
+from audiovq._audio.levels import Levels
 from audiovq._audio.trust import SILENCE, Verdict, check
 from audiovq.errors import AudioError
 from audiovq.files import atomic_open
@@ -37,6 +38,7 @@ __all__ = [
     "MIN_RATE",
     "SILENCE",
     "AudioInfo",
+    "Levels",
     "Verdict",
     "blocks",
     "check",

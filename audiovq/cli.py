@@ -59,18 +59,27 @@ def prepare(
     max_rejected: Annotated[
         float, typer.Option(min=0, max=1, help="share of files that may be unusable")
     ] = 0.01,
+    download: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME", help="fetch that archive of the corpus into ROOT first (repeatable)"
+        ),
+    ] = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
     """Decode every file once, name the bad ones, and write the manifest with its splits.
 
     Speakers are kept apart: 7 in 10 train, 1 validates, 2 test, by a hash of the speaker's name.
-    Files that are not usable are listed in OUT.rejected.jsonl with the reason.
+    Files that are not usable are listed in OUT.rejected.jsonl with the reason; OUT.stats.json and
+    OUT.stats.png show length, level, clipping and pauses. --download fetches what some corpora
+    publish (librispeech, libritts: dev-clean ...; librilight: small ...; vctk: 0.92; ljspeech:
+    1.1; aishell: data_aishell), goes on where it broke off, and checks the sum.
 
     Example: audiovq prepare folder ~/recordings -o speech.jsonl
     """
     from audiovq.data.prepare import prepare as run
 
-    report = run(corpus, root, out, options or (), max_rejected=max_rejected)
+    report = run(corpus, root, out, options or (), max_rejected=max_rejected, fetch=download)
     if as_json:
         _print_json(report.to_dict())
         return
@@ -78,6 +87,12 @@ def prepare(
         hours, speakers = report.hours[split], report.speakers[split]
         print(f"{split:<11}{n:>7} utterances {hours:>8.2f} h {speakers:>5} speakers")
     print(", ".join(f"{n} {status}" for status, n in report.statuses.items()))
+    s = report.statistics
+    print(
+        f"median: {s['duration_s']['median']:.2f} s, {s['level_dbfs']['median']:.1f} dBFS, "
+        f"{s['pauses']['median']:.0%} pauses; {s['files_with_clipping']} files with clipping "
+        f"(more in {report.manifest}.stats.json)"
+    )
     if report.problems:
         print(f"listed in {report.manifest}.rejected.jsonl")
     if report.note:

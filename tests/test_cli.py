@@ -76,6 +76,9 @@ def test_prepare_refuses(mistake, place, tmp_path):
     out = tmp_path / "m.jsonl"
     assert "no corpora named 'foldr'" in mistake("prepare", "foldr", place, "-o", out)
     assert "not a folder" in mistake("prepare", "folder", tmp_path / "none", "-o", out)
+    assert "'x' is not offered; there is: dev-clean" in mistake(
+        "prepare", "librispeech", tmp_path / "none", "--download", "x", "-o", out
+    )
     (tmp_path / "empty").mkdir()
     assert "no wav, flac" in mistake("prepare", "folder", tmp_path / "empty", "-o", out)
     assert "did you mean 'speaker'" in mistake(

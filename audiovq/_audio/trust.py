@@ -10,6 +10,7 @@ import soundfile
 
 from audiovq._audio.containers import opened
 from audiovq._audio.decoding import BLOCK_SAMPLES, AudioInfo, damage, facts, read
+from audiovq._audio.levels import Levels, Meter
 from audiovq.errors import AudioError
 
 SILENCE = 1e-4  # a swing below -80 dBFS is silence
@@ -27,6 +28,7 @@ class Verdict:
     info: AudioInfo | None
     num_samples: int
     digest: str = ""  # hash of the decoded samples: equal for equal audio
+    levels: Levels | None = None
 
 
 def check(path: str | Path, *, max_hours: float = MAX_HOURS) -> Verdict:
@@ -68,10 +70,12 @@ class _Found:
     finite: bool = True
     error: str = ""
     digest: str = ""
+    levels: Levels | None = None
 
 
 def _scan(file: soundfile.SoundFile, info: AudioInfo, size: int) -> _Found:
     count, low, high = 0, np.inf, -np.inf
+    meter = Meter(info.sample_rate)
     hashed = hashlib.blake2b(repr((info.sample_rate, info.channels)).encode(), digest_size=16)
     try:
         for block in read(file, info.num_samples, info.path, size):
@@ -79,10 +83,12 @@ def _scan(file: soundfile.SoundFile, info: AudioInfo, size: int) -> _Found:
                 return _Found(count, low, high, finite=False)
             count += len(block)
             hashed.update(block.data)
+            meter.add(block)
             low, high = min(low, float(block.min())), max(high, float(block.max()))
     except (AudioError, RuntimeError) as error:
-        return _Found(count, low, high, error=_without(info.path, str(error)))
-    return _Found(count, low, high, digest=hashed.hexdigest())
+        error_text = _without(info.path, str(error))
+        return _Found(count, low, high, error=error_text, levels=meter.levels())
+    return _Found(count, low, high, digest=hashed.hexdigest(), levels=meter.levels())
 
 
 def _judge(info: AudioInfo, found: _Found, hint: str, expected: int) -> Verdict:
@@ -101,8 +107,10 @@ def _judge(info: AudioInfo, found: _Found, hint: str, expected: int) -> Verdict:
     if why:
         return Verdict("rejected", why, info, 0)
     if found.count < info.num_samples:
-        return Verdict("repaired", f"{decoded} ({found.error})", info, found.count)
-    return Verdict("repaired" if hint else "ok", hint, info, found.count, found.digest)
+        why = f"{decoded} ({found.error})"
+        return Verdict("repaired", why, info, found.count, levels=found.levels)
+    status: Literal["ok", "repaired"] = "repaired" if hint else "ok"
+    return Verdict(status, hint, info, found.count, found.digest, found.levels)
 
 
 def _without(path: str | Path, message: str) -> str:

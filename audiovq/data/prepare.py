@@ -17,10 +17,12 @@ from tqdm import tqdm
 
 from audiovq import audio, config, registry
 from audiovq.data import manifest as manifests
+from audiovq.data import statistics
 from audiovq.data.corpora._base import Corpus, Utterance
+from audiovq.data.download import download
 from audiovq.data.manifest import SPLITS, Record
 from audiovq.data.splits import assign
-from audiovq.errors import ConfigError, ManifestError
+from audiovq.errors import AudioError, ConfigError, ManifestError
 from audiovq.files import STALE_MARK, atomic_write
 
 
@@ -30,10 +32,11 @@ class PrepareReport:
 
     Attributes:
         utterances, hours, speakers: per split.
-        statuses: files that are ok, repaired and rejected.
-        duplicates: files among them, kept, whose audio has another id, too.
-        problems: id, path, status and reason of every file that is not ok, or is a duplicate.
+        statuses: utterances (mostly files) that are ok, repaired and rejected.
+        duplicates: those among them, kept, whose audio has another id, too.
+        problems: id, path, status and reason of everything that is not ok, or is a duplicate.
         note: about the splits; "" when they are disjoint by speaker.
+        statistics: length, level, clipping and pauses; see `audiovq.data.statistics`.
     """
 
     manifest: str
@@ -44,6 +47,7 @@ class PrepareReport:
     duplicates: int
     problems: list[dict[str, str]]
     note: str
+    statistics: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values."""
@@ -57,6 +61,7 @@ def prepare(
     options: Sequence[str] = (),
     *,
     max_rejected: float = 0.01,
+    fetch: Sequence[str] = (),
     progress: bool = True,
 ) -> PrepareReport:
     """Check every file of a corpus and write its manifest.
@@ -65,9 +70,11 @@ def prepare(
         corpus: a name from `audiovq ls corpora`, or a dotted plug-in name.
         root: the corpus's folder.
         out: the manifest to write; `OUT.rejected.jsonl` beside it names every file that is not
-            ok, and is written even when the manifest is not.
+            ok, and is written even when the manifest is not. `OUT.stats.json` and `OUT.stats.png`
+            hold length, level, clipping and pauses.
         options: `key=value` settings of the corpus.
         max_rejected: share of files that may be rejected, in [0, 1].
+        fetch: archives of the corpus to download into `root` first, such as `dev-clean`.
         progress: show a bar on stderr.
 
     Raises:
@@ -81,6 +88,7 @@ def prepare(
         what = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
         raise ManifestError(f"cannot write {out}: {what}")
     source = make_corpus(corpus, options)
+    download(source.archives, fetch, root, progress=progress)
     source.obtain(root, progress=progress)
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder")
@@ -89,11 +97,12 @@ def prepare(
     found = _check_all(root, utterances, progress=progress)
     listing = out.with_name(f"{out.name}.rejected.jsonl")
     _write_listing(listing, found.problems)
-    _refuse_many(found.statuses["rejected"], len(utterances), max_rejected, listing)
+    _refuse_many(found.statuses["rejected"], utterances, max_rejected, listing)
     records, note = assign(found.records)
     relative = os.path.relpath(root.resolve(), out.resolve().parent)
     manifests.write(out, relative, records, corpus=corpus, note=note)
-    return _report(out, records, found, note)
+    figures = statistics.write(out, statistics.gather(records, found.levels))
+    return _report(out, records, found, note, figures)
 
 
 def make_corpus(name: str, options: Sequence[str] = ()) -> Corpus:
@@ -112,6 +121,7 @@ class _Found:
     records: list[Record] = field(default_factory=list)
     problems: list[dict[str, str]] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=lambda: Counter(ok=0, repaired=0, rejected=0))
+    levels: list[audio.Levels] = field(default_factory=list)  # of every file that is used
     first_with: dict[str, str] = field(default_factory=dict)  # digest of the audio -> id
 
     def add(self, utterance: Utterance, verdict: audio.Verdict) -> None:
@@ -121,11 +131,14 @@ class _Found:
                 self.records.append(utterance.record(verdict.info, verdict.num_samples))
             except ValidationError as error:  # such as a name that is not UTF-8
                 status, reason = "rejected", error.errors()[0]["msg"]
+            except AudioError as error:  # a part that the file does not have
+                status, reason = "rejected", str(error)
         self.statuses[status] += 1
         if status != "ok":
             self._note(utterance, status, reason)
-        if status != "rejected":
-            first = self.first_with.setdefault(verdict.digest, utterance.id)
+        if status != "rejected" and verdict.digest:  # none where decoding broke off
+            part = f"{verdict.digest} {utterance.span} {utterance.channel}"
+            first = self.first_with.setdefault(part, utterance.id)
             if first != utterance.id:
                 self._note(utterance, "duplicate", f"the same audio as {first}; kept")
 
@@ -135,19 +148,29 @@ class _Found:
 
 
 def _check_all(root: Path, utterances: Sequence[Utterance], *, progress: bool) -> _Found:
-    """Decode everything, in parallel (soundfile releases the interpreter while decoding)."""
+    """Decode everything, in parallel (soundfile releases the interpreter while decoding).
+
+    A file is decoded once, however many utterances are parts of it.
+    """
     found = _Found()
+    of_file: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        of_file.setdefault(utterance.path, []).append(utterance)
     with _pool() as pool:
-        verdicts = pool.map(lambda u: audio.check(root / u.path), utterances)
+        verdicts = pool.map(lambda path: audio.check(root / path), of_file)
         bar = tqdm(
-            zip(utterances, verdicts, strict=True),
-            total=len(utterances),
+            zip(of_file.values(), verdicts, strict=True),
+            total=len(of_file),
             desc="checking audio",
             unit="file",
             disable=not progress,
         )
-        for utterance, verdict in bar:
-            found.add(utterance, verdict)
+        for parts, verdict in bar:
+            before = len(found.records)
+            for utterance in parts:
+                found.add(utterance, verdict)
+            if verdict.levels is not None and len(found.records) > before:
+                found.levels.append(verdict.levels)
     return found
 
 
@@ -170,16 +193,19 @@ def _write_listing(path: Path, problems: Sequence[dict[str, str]]) -> None:
         raise ManifestError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _refuse_many(rejected: int, files: int, most: float, listing: Path) -> None:
-    if rejected == files:
+def _refuse_many(
+    rejected: int, utterances: Sequence[Utterance], most: float, listing: Path
+) -> None:
+    total = len(utterances)
+    what = "files" if len({u.path for u in utterances}) == total else "utterances"
+    told = f"{rejected} of {total} {what} are rejected"
+    if rejected == total:
+        raise ManifestError(f"{told}, all there are (listed in {listing})")
+    if rejected > most * total:
+        share = math.ceil(rejected / total * 100) / 100
         raise ManifestError(
-            f"{rejected} of {files} files are rejected, all there are (listed in {listing})"
-        )
-    if rejected > most * files:
-        share = math.ceil(rejected / files * 100) / 100
-        raise ManifestError(
-            f"{rejected} of {files} files are rejected, more than {most:.2%} (listed in "
-            f"{listing}); mend or remove them, or allow it with --max-rejected {share:.2f}"
+            f"{told}, more than {most:.2%} (listed in {listing}); mend or remove them, or allow "
+            f"it with --max-rejected {share:.2f}"
         )
 
 
@@ -194,7 +220,9 @@ def _refuse_duplicates(utterances: Sequence[Utterance]) -> None:
         )
 
 
-def _report(out: Path, records: Sequence[Record], found: _Found, note: str) -> PrepareReport:
+def _report(
+    out: Path, records: Sequence[Record], found: _Found, note: str, figures: dict[str, Any]
+) -> PrepareReport:
     by_split = {s: [r for r in records if r.split == s] for s in SPLITS}
     return PrepareReport(
         manifest=str(out),
@@ -205,4 +233,5 @@ def _report(out: Path, records: Sequence[Record], found: _Found, note: str) -> P
         duplicates=sum(p["status"] == "duplicate" for p in found.problems),
         problems=found.problems,
         note=note,
+        statistics=figures,
     )

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from audiovq import audio
 from audiovq.data import manifest as manifests
 from audiovq.data.corpora import _fake
 from audiovq.data.prepare import prepare
@@ -158,3 +160,15 @@ def test_librispeech_keeps_speakers_apart(librispeech_root, tmp_path):
         heard = [{r.speaker for r in found.select(s)} for s in manifests.SPLITS]
         assert not heard[0] & heard[1] | heard[0] & heard[2] | heard[1] & heard[2]
         assert all(heard)
+
+
+def test_two_files_that_break_off_are_not_the_same_audio(root, tmp_path):
+    """What could not be decoded to the end has no digest; none is not equal to none."""
+    for name in ("s0/0", "s1/0"):
+        x = _fake.speech(6.0, 5 if name == "s0/0" else 6)
+        audio.save(root / f"{name}.flac", torch.from_numpy(x), 16000)
+        data = (root / f"{name}.flac").read_bytes()
+        (root / f"{name}.flac").write_bytes(data[: int(0.8 * len(data))])
+    report = run(root, tmp_path / "m.jsonl")
+    assert report.statuses["repaired"] == 2
+    assert report.duplicates == 0

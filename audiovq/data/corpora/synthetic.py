@@ -179,7 +179,7 @@ def _read_index(path: Path) -> dict[str, Any]:
     try:
         index: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return {"config": index["config"], "utterances": list(index["utterances"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ManifestError(f"{path} is damaged ({error}); remove its folder") from None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from audiovq.config import ComponentConfig
 from audiovq.data.corpora import _fake
-from audiovq.data.corpora._base import Corpus, Utterance, all_files, read_text
+from audiovq.data.corpora._base import Corpus, Utterance, all_files, read_text, short
 from audiovq.data.manifest import Split
 from audiovq.errors import ManifestError
 
@@ -76,7 +76,7 @@ def _times(path: Path) -> tuple[tuple[int, int, str], ...]:
         parts = line.split(maxsplit=2)
         if len(parts) < 3 or not (parts[0].isdecimal() and parts[1].isdecimal()):
             raise ManifestError(
-                f"{path}, line {number}: {line!r} is not `start end label` in samples"
+                f"{path}, line {number}: {short(line)} is not `start end label` in samples"
             )
         if int(parts[1]) > int(parts[0]):
             rows.append((int(parts[0]), int(parts[1]), parts[2].strip()))

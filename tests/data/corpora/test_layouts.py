@@ -11,13 +11,9 @@ from hypothesis import strategies as st
 from audiovq import audio
 from audiovq.data.corpora import _fake
 from audiovq.data.corpora.timit import _times
-from audiovq.data.prepare import make_corpus, prepare
+from audiovq.data.prepare import prepare
 from audiovq.errors import AudioError, ManifestError
-
-
-def find(name, root, *options):
-    return {u.id: u for u in make_corpus(name, options).utterances(root)}
-
+from tests.data.corpora.listing import find
 
 # ------------------------------------------------------------------- folder
 
