@@ -292,19 +292,27 @@ def evaluate(
 
 @app.command()
 def doctor(
-    run: Annotated[Path, typer.Argument(help="a run folder: going on, ended or killed")],
+    target: Annotated[
+        str | None,
+        typer.Argument(help="a run folder: going on, ended or killed; none: this machine"),
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option("--dir", help="folder whose disk is tried (64 MiB, 3 s at most)")
+    ] = Path(),
     as_json: Json = False,
 ) -> None:
-    """Say in plain words whether training is healthy: what is wrong, by which figure, what to try.
+    """Say in plain words what is wrong, by which figure, and what to try.
 
-    Reads config.yaml and log.jsonl alone. The exit code is 0 whatever is found.
+    Without an argument: the machine. With a run folder: whether training is healthy, from
+    config.yaml and log.jsonl alone. The exit code is 0 whatever is found.
 
     Example: audiovq doctor runs/vq
     """
+    from audiovq.train import checkup
     from audiovq.train.doctor import examine
 
-    diagnosis = examine(run)
-    print(diagnosis.to_json() if as_json else diagnosis.text())
+    found = checkup.machine(folder) if target is None else examine(Path(target))
+    print(found.to_json() if as_json else found.text())
 
 
 @app.command()
