@@ -7,9 +7,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from audiovq.data import manifest as manifests
+from audiovq.errors import ConfigError
+from audiovq.train.checks import data as data_checks
 from audiovq.train.checks import machine as machine_checks
+from audiovq.train.checks import settings as settings_checks
 from audiovq.train.checks._base import Finding, Severity
 from audiovq.train.facts import machine as machine_facts
+from audiovq.train.facts import plan as plan_facts
 
 Facts = TypeVar("Facts")
 
@@ -60,6 +65,28 @@ def machine(folder: Path) -> Checkup:
     facts = machine_facts.look(folder)
     found = judged(machine_checks.CHECKS, facts)
     return Checkup(subject="this machine", findings=found, facts=asdict(facts))
+
+
+def plan(config: Any, name: str) -> Checkup:
+    """Look at a config of the recipe `train_autoencoder`, its corpus and where it is to run.
+
+    Args:
+        config: the resolved config; `data.manifest` is set.
+        name: what to call it.
+
+    Raises:
+        ConfigError: `data.manifest` is not set.
+        ManifestError: the manifest cannot be read.
+    """
+    path = config.data.manifest
+    if not path:
+        raise ConfigError(
+            f"data.manifest is missing: audiovq doctor {name} data.manifest=speech.jsonl checks "
+            f"the config against a corpus (made by `audiovq prepare`)"
+        )
+    facts = plan_facts.look(config, manifests.read(path))
+    found = judged((*data_checks.CHECKS, *settings_checks.CHECKS), facts)
+    return Checkup(subject=f"{name} with {path}", findings=found, facts=facts.summary())
 
 
 def judged(checks: Iterable[Callable[[Facts], Finding | None]], facts: Facts) -> list[Finding]:

@@ -68,9 +68,13 @@ class Diagnosis:
         more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
         return f"{'not healthy' if ill else 'worth a look'} by {at}: {bad[0].title}{more}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        return {"verdict": self.verdict, **asdict(self)}
+
     def to_json(self) -> str:
         """Return all of it as JSON."""
-        return json.dumps({"verdict": self.verdict, **asdict(self)}, indent=2, ensure_ascii=False)
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
 
     def text(self) -> str:
         """Return the verdict, the findings, and the facts as a table."""

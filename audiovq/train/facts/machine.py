@@ -36,6 +36,7 @@ class Cores:
         threads: what PyTorch computes with.
         asked: OMP_NUM_THREADS; None if it is not set.
         load: processes that wanted a core in the last minute, on average; None where unknown.
+        bf16: whether the cores compute in bfloat16 natively.
     """
 
     all: int
@@ -44,6 +45,7 @@ class Cores:
     threads: int
     asked: str | None = None
     load: float | None = None
+    bf16: bool = False
 
     @property
     def usable(self) -> float:
@@ -129,6 +131,7 @@ def cores() -> Cores:
         threads=torch.get_num_threads(),
         asked=os.environ.get("OMP_NUM_THREADS"),
         load=load,
+        bf16=_has_bf16(Path("/proc/cpuinfo")),
     )
 
 
@@ -189,6 +192,16 @@ def _speed(folder: Path, size: int) -> float:
             file.flush()
             os.fsync(file.fileno())
         return done / max(1e-9, time.perf_counter() - start)
+
+
+def _has_bf16(path: Path) -> bool:
+    """Return whether the first core has instructions for bfloat16: x86's or Arm's."""
+    try:
+        with path.open(errors="replace") as file:
+            flags = next((x for x in file if x.lower().startswith(("flags", "features"))), "")
+    except OSError:
+        return False
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags.split()))
 
 
 def _meminfo(path: Path) -> dict[str, int]:
