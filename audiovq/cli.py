@@ -306,14 +306,14 @@ def doctor(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN|CONFIG]",
+            metavar="RUN|CONFIG",
             help="a run folder: going on, ended or killed; or a config to be trained; none: this "
             "machine",
         ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[key=value]...", help="settings of the config, as in `train`"),
+        typer.Argument(metavar="key=value", help="settings of the config, as in `train`"),
     ] = None,
     machine: Annotated[
         bool, typer.Option("--machine", help="look at the machine besides the run or the config")

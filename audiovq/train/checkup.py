@@ -11,12 +11,15 @@ from audiovq.data import manifest as manifests
 from audiovq.errors import ConfigError
 from audiovq.train.checks import data as data_checks
 from audiovq.train.checks import machine as machine_checks
+from audiovq.train.checks import room as room_checks
 from audiovq.train.checks import settings as settings_checks
 from audiovq.train.checks._base import Finding, Severity
 from audiovq.train.facts import machine as machine_facts
 from audiovq.train.facts import plan as plan_facts
 
 Facts = TypeVar("Facts")
+
+PLAN_CHECKS = (*data_checks.CHECKS, *settings_checks.CHECKS, *room_checks.CHECKS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +88,7 @@ def plan(config: Any, name: str) -> Checkup:
             f"the config against a corpus (made by `audiovq prepare`)"
         )
     facts = plan_facts.look(config, manifests.read(path))
-    found = judged((*data_checks.CHECKS, *settings_checks.CHECKS), facts)
+    found = judged(PLAN_CHECKS, facts)
     return Checkup(subject=f"{name} with {path}", findings=found, facts=facts.summary())
 
 

@@ -1,8 +1,14 @@
 """Every fault of a machine is named from facts that show it, and a healthy machine shows none."""
 
 import json
+import os
+import subprocess
+import sys
+import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -206,6 +212,10 @@ def test_a_folder_that_is_none_or_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(machine.tempfile, "TemporaryFile", refuse)
     assert machine.disk(tmp_path, write=MIB).error == "Permission denied"
     assert machine.disk(tmp_path).error == ""
+    monkeypatch.undo()
+    full = SimpleNamespace(free=3)
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: full)
+    assert machine.disk(tmp_path, write=64 * MIB) == Disk(folder=str(tmp_path), free=3)
 
 
 def test_what_audiovq_asks_for_is_read_from_the_checkout_or_the_package(tmp_path, monkeypatch):
@@ -228,6 +238,48 @@ def test_what_audiovq_asks_for_is_read_from_the_checkout_or_the_package(tmp_path
 
     monkeypatch.setattr(software.metadata, "metadata", missing)
     assert software.requirements() == (("", ""), {})
+
+
+def test_a_gpu_that_computes_nothing_is_looked_at_all_the_same(monkeypatch):
+    about = SimpleNamespace(name="K80", total_memory=12 * GIB, major=3, minor=7)
+    patch = {
+        "is_available": lambda: warnings.warn("old driver", stacklevel=1) or True,
+        "device_count": lambda: 1,
+        "get_device_properties": lambda _: about,
+        "mem_get_info": lambda: (_ for _ in ()).throw(RuntimeError("no kernel image\nmore")),
+        "get_arch_list": lambda: ["sm_75"],
+    }
+    for name, value in patch.items():
+        monkeypatch.setattr(gpus.torch.cuda, name, value)
+    monkeypatch.setattr(gpus.torch.cuda, "device", lambda _: nullcontext())
+    found = gpus.look()
+    assert found.usable
+    assert found.said == "old driver"
+    assert found.devices == (
+        Gpu(name="K80", memory=12 * GIB, free=0, capability=(3, 7), bf16=False,
+            error="no kernel image"),
+    )  # fmt: skip
+    finding = next(f for f in checkup.judged(CHECKS, replace(HEALTHY, gpus=found)))
+    assert finding.title == "a GPU does not compute"
+    assert "PyTorch has code for sm_75" in finding.figure
+
+
+BROKEN = "raise RuntimeError('undefined symbol: torch_library_impl')"
+
+
+def test_a_torchaudio_that_cannot_be_imported_is_a_finding(tmp_path):
+    (tmp_path / "torchaudio.py").write_text(BROKEN)
+    code = "from audiovq.train.facts import software; print(software.look().broken)"
+    root = str(Path(software.audiovq.__file__).parent.parent)
+    path = os.pathsep.join([str(tmp_path), root, os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "undefined symbol: torch_library_impl"
 
 
 def test_driver_and_memory_are_read_as_the_kernel_writes_them(tmp_path):

@@ -15,7 +15,6 @@ from audiovq.data.manifest import Manifest, Record
 from audiovq.data.splits import split_of
 from audiovq.errors import ConfigError, ManifestError
 from audiovq.train import checkup
-from audiovq.train.checks import data, settings
 from audiovq.train.checks._base import Severity
 from audiovq.train.facts import plan as facts
 from audiovq.train.facts.gpus import Gpu, Gpus
@@ -73,7 +72,7 @@ def plan(*overrides, **changes):
 
 
 def seen(found):
-    found = checkup.judged((*data.CHECKS, *settings.CHECKS), found)
+    found = checkup.judged(checkup.PLAN_CHECKS, found)
     for f in found:
         assert f.title
         assert f.figure
@@ -312,6 +311,8 @@ def test_what_training_would_refuse_is_a_finding(speech, tmp_path):
     assert "nowhere" in found.noise
     assert "cuda:99" in found.device
     assert "problem" in seen(found).values()
+    found = facts.look(parsed(at, f"run.dir={speech}/vq"), manifests.read(speech))
+    assert "speech.jsonl is a file" in found.folder
 
 
 def test_without_a_manifest_or_with_a_bad_one(tmp_path):

@@ -163,7 +163,7 @@ def apart(plan: Plan) -> Finding | None:
         advice="leave `split` out of the corpus's own lists and prepare again, with more speakers: "
         "audiovq keeps them apart"
         if shared
-        else "prepare the corpus with speakers, such as `audiovq prepare folder ROOT speaker=...`",
+        else "prepare the corpus with speakers: audiovq prepare folder ROOT speaker=folder",
     )
 
 

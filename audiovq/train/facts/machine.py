@@ -155,10 +155,11 @@ def memory() -> Memory:
 def disk(folder: Path, write: int = 0) -> Disk:
     """Look at a folder's file system; with `write`, time that many bytes (nothing stays)."""
     free = shutil.disk_usage(folder).free
+    size = min(write, free // 4)
     speed, error = None, ""
     try:
-        if write and free > 2 * write:
-            speed = _speed(folder, write)
+        if write:  # even without room: whether a file can be made is known only then
+            speed = _speed(folder, size)
         elif not os.access(folder, os.W_OK):
             error = "no permission to write"
     except OSError as failed:
@@ -182,16 +183,16 @@ def compiler() -> str:
     return next((path for n in names if n and (path := shutil.which(n))), "")
 
 
-def _speed(folder: Path, size: int) -> float:
-    """Return bytes per second; synchronised block by block, so that patience can end it."""
+def _speed(folder: Path, size: int) -> float | None:
+    """Return bytes per second, None for nothing; by blocks, so that patience can end it."""
     block, done = os.urandom(_BLOCK), 0  # no file system makes noise smaller
     with tempfile.TemporaryFile(dir=folder) as file:  # without a name: a kill leaves nothing
         start = time.perf_counter()
-        while done < size and time.perf_counter() - start < _PATIENCE:
+        while done + _BLOCK <= size and time.perf_counter() - start < _PATIENCE:
             done += file.write(block)
             file.flush()
             os.fsync(file.fileno())
-        return done / max(1e-9, time.perf_counter() - start)
+        return done / max(1e-9, time.perf_counter() - start) if done else None
 
 
 def _has_bf16(path: Path) -> bool:

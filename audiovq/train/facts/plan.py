@@ -16,7 +16,7 @@ from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.data.corruption import Corruption
 from audiovq.data.manifest import Manifest, Record
 from audiovq.data.segments import Segments
-from audiovq.errors import AudioError, AudioVQError
+from audiovq.errors import AudioError, AudioVQError, ConfigError
 from audiovq.train import run as runs
 from audiovq.train.facts import gpus as _gpus
 from audiovq.train.facts import machine as _machine
@@ -163,7 +163,7 @@ def look(config: Any, manifest: Manifest) -> Plan:
         size=size,
         error=error,
         device=_refused(runs.pick_device, config.train.device),
-        folder=_refused(runs.refuse_other_settings, Path(config.run.dir), config),
+        folder=_refused(_open_folder, Path(config.run.dir), config),
         noise=_refused(Corruption, config.data.corruption, config.model.sample_rate),
         files=files(manifest),
     )
@@ -217,6 +217,14 @@ def existing(folder: Path) -> Path:
     """Return the folder, or the nearest one around it that is there."""
     folder = folder.absolute()
     return next(p for p in (folder, *folder.parents) if p.is_dir())
+
+
+def _open_folder(folder: Path, config: Any) -> None:
+    """Refuse what `runs.open_folder` would, without making anything."""
+    in_the_way = [p for p in (folder, *folder.parents) if p.exists() and not p.is_dir()]
+    if in_the_way:
+        raise ConfigError(f"run.dir={folder} cannot be a folder: {in_the_way[0]} is a file")
+    runs.refuse_other_settings(folder, config)
 
 
 def _differs(manifest: Manifest, record: Record) -> str:
