@@ -105,6 +105,9 @@ def paragraph(finding: Finding) -> str:
         a, b = finding.steps
         when = f" (step {a})" if a == b else f" (steps {a} to {b})"
     lines = [f"{finding.severity.value:<8} {finding.title}"]
+    indent = " " * 9
     for text in (f"{finding.figure}{when}", finding.advice and f"try: {finding.advice}"):
-        lines += textwrap.wrap(text, 100, initial_indent=" " * 9, subsequent_indent=" " * 9)
+        lines += textwrap.wrap(  # never at the hyphens of a path, which would not be copied whole
+            text, 100, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        )
     return "\n".join(lines)

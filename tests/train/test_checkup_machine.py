@@ -100,7 +100,7 @@ CASES = [
         "PyTorch leaves cores idle",
         "warning",
     ),
-    (planted("cores", load=9.0), "the cores are busy with other work", "warning"),
+    (planted("cores", load=90.0), "the cores are busy with other work", "warning"),
     (planted("memory", available=GIB), "memory is short", "warning"),
     (planted("memory", available=GIB // 4), "memory is short", "problem"),
     (

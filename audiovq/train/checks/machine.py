@@ -1,5 +1,6 @@
 """Signs that the machine is slow, full, busy or shut in."""
 
+import math
 from collections.abc import Callable
 
 from audiovq.train.checks import gpu, software
@@ -17,6 +18,7 @@ LITTLE_SHARED, NO_SHARED = 256 * MIB, 65 * MIB
 FEW_FILES, TOO_FEW_FILES = 1024.0, 256.0
 # PyTorch threads per usable core: somewhat more cost little, many more stand in each other's way.
 MORE_THREADS, TOO_MANY_THREADS = 1.0, 4.0
+BUSY = 0.8  # processes per core that already run
 
 
 def threads(machine: Machine) -> Finding | None:
@@ -51,7 +53,7 @@ def load(machine: Machine) -> Finding | None:
     if cores.load is None:
         return None
     return judge(
-        above(cores.load / cores.all, 0.8, 3.0),
+        above(cores.load / cores.all, BUSY, math.inf),  # slow, but it ends
         None,
         f"{cores.load:.1f} processes wanted one of {cores.all} cores, over the last minute",
         good="the cores are free",
