@@ -10,10 +10,13 @@ import sys
 from types import ModuleType
 
 
-def _import() -> ModuleType:
+def _import() -> tuple[ModuleType, str]:
+    """Return torchaudio, and why its compiled part was refused ("" if it was not)."""
+    refused = ""
     try:
         import torchaudio  # noqa: PLC0415
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError) as error:
+        refused = f"{type(error).__name__}: {error.__cause__ or error}"
         for name in [n for n in sys.modules if n.partition(".")[0] == "torchaudio"]:
             del sys.modules[name]
         stand_in = ModuleType("torchaudio._extension")
@@ -23,7 +26,7 @@ def _import() -> ModuleType:
         stand_in._IS_RNNT_AVAILABLE = False  # type: ignore[attr-defined]  # noqa: SLF001
         sys.modules["torchaudio._extension"] = stand_in
         import torchaudio  # noqa: PLC0415
-    return torchaudio  # type: ignore[no-any-return]
+    return torchaudio, refused
 
 
-torchaudio = _import()
+torchaudio, refused = _import()

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -117,22 +118,32 @@ def train(
     Example: audiovq train autoencoder/vq_ema data.manifest=speech.jsonl run.dir=runs/vq
     """
     from audiovq import config as configs
-    from audiovq import registry, share
 
-    values = configs.override(configs.read_yaml(share.config_path(config)), overrides or ())
-    recipe = share.load_recipe(str(values.get("recipe", "train_autoencoder")))
-    if "run" not in recipe.Config.model_fields:
-        raise ConfigError(
-            f"{config} lists models to compare: audiovq compare MANIFEST {config} -o DIR"
-        )
-    with registry.plugins(None):  # the user typed this config, plug-ins included
-        resolved = configs.parse(recipe.Config, values, config)
+    recipe, resolved = _resolve(config, overrides or ())
     if show:
         print(configs.to_yaml(resolved), end="")
         return
     recipe.main(resolved)
     if os.environ.get("RANK", "0") == "0":  # one of several processes
         print(f"model: {Path(resolved.run.dir) / 'model'}")
+
+
+def _resolve(config: str, overrides: Sequence[str]) -> tuple[Any, Any]:
+    """Return the recipe of a config that the user typed, and the config, validated."""
+    from audiovq import config as configs
+    from audiovq import registry, share
+
+    values = configs.override(configs.read_yaml(share.config_path(config)), overrides)
+    recipe = share.load_recipe(str(values.get("recipe", "train_autoencoder")))
+    name = recipe.__name__.removeprefix("audiovq_recipe_")
+    if name == "compare":
+        raise ConfigError(
+            f"{config} lists models to compare: audiovq compare MANIFEST {config} -o DIR"
+        )
+    if "run" not in getattr(getattr(recipe, "Config", None), "model_fields", ()):
+        raise ConfigError(f"{config} is of the recipe {name!r}, which takes no config")
+    with registry.plugins(None):  # the user typed this config, plug-ins included
+        return recipe, configs.parse(recipe.Config, values, config)
 
 
 @app.command()
@@ -309,19 +320,83 @@ def evaluate(
 
 @app.command()
 def doctor(
-    run: Annotated[Path, typer.Argument(help="a run folder: going on, ended or killed")],
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN|CONFIG",
+            help="a run folder: going on, ended or killed; or a config to be trained; none: this "
+            "machine",
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="key=value", help="settings of the config, as in `train`"),
+    ] = None,
+    machine: Annotated[
+        bool, typer.Option("--machine", help="look at the machine besides the run or the config")
+    ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            help="folder whose disk is tried with the machine: 64 MiB, 3 s at most, nothing stays "
+            "(the run's folder, or the current one)",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say in plain words whether training is healthy: what is wrong, by which figure, what to try.
+    """Say in plain words what is wrong, by which figure, and what to try.
 
-    Reads config.yaml and log.jsonl alone. The exit code is 0 whatever is found.
+    Without an argument: this machine - versions that clash, GPUs and drivers, threads and cores,
+    disk, memory, limits. With a config and data.manifest=M: the config against its corpus and the
+    machine - missing files, splits that share speakers, sample rates, segments, batches, codebook,
+    memory, room for checkpoints. With a run folder: whether training is healthy, by its log.
+    The exit code is 0 whatever is found.
+
+    Example: audiovq doctor
+
+    Example: audiovq doctor autoencoder/vq_ema data.manifest=speech.jsonl
 
     Example: audiovq doctor runs/vq
     """
-    from audiovq.train.doctor import examine
+    from audiovq.train import checkup
 
-    diagnosis = examine(run)
-    print(diagnosis.to_json() if as_json else diagnosis.text())
+    if target is not None and folder is not None and not machine:
+        raise ConfigError("--dir goes with the machine: add --machine, or leave the argument out")
+    found, place = (None, Path()) if target is None else _examine(target, overrides or ())
+    host = checkup.machine(folder or place) if machine or found is None else None
+    seen = [f for f in (found, host) if f is not None]
+    if as_json:
+        both = {"machine": host.to_dict()} if host is not None and found is not None else {}
+        _print_json(seen[0].to_dict() | both)
+    else:
+        print("\n\n".join(f.text() for f in seen))
+
+
+def _examine(target: str, overrides: Sequence[str]) -> tuple[Any, Path]:
+    """Return what the doctor says of a run or a config, and the folder it is or will be in."""
+    from audiovq import share
+    from audiovq.train import checkup
+    from audiovq.train.doctor import examine
+    from audiovq.train.facts.plan import existing
+
+    path = Path(target)
+    if path.is_dir() and not overrides:
+        return examine(path), path
+    if (path / "config.yaml").is_file():
+        raise ConfigError(
+            f"{target} is a run folder, which takes no settings; to check its config with others: "
+            f"audiovq doctor {path / 'config.yaml'} key=value"
+        )
+    if path.suffix == ".jsonl" or not (overrides or path.is_file() or share.is_config(target)):
+        raise ConfigError(
+            f"{target} is no run folder and no config: give a run.dir, or a config (`audiovq ls "
+            f"configs`) and data.manifest=M"
+        )
+    _, config = _resolve(target, overrides)
+    if config.recipe != "train_autoencoder":
+        raise ConfigError(f"{target} is of the recipe {config.recipe!r}; train_autoencoder is read")
+    return checkup.plan(config, target), existing(Path(config.run.dir))
 
 
 @app.command()

@@ -51,6 +51,15 @@ def config_path(name: str) -> Path:
     )
 
 
+def is_config(name: str) -> bool:
+    """Return whether a config is there by that path, name, or last part of a name."""
+    try:
+        config_path(name)
+    except ConfigError:
+        return False
+    return True
+
+
 def load_recipe(name: str) -> ModuleType:
     """Import a recipe by name; it holds a `Config` and a `main(config)`."""
     path = folder("recipes") / f"{name}.py"

@@ -270,11 +270,72 @@ def test_doctor_says_what_is_wrong_and_leaves_with_0(run, tmp_path):
     assert json.loads(out)["findings"][0]["title"] == "training stopped"
 
 
-def test_doctor_refuses_what_is_no_run_folder(mistake, place, tmp_path):
-    for path in (tmp_path, tmp_path / "none", place / "vq", place / "speech.jsonl"):
+def test_doctor_names_planted_faults_of_machine_data_and_run(run, place, tmp_path, monkeypatch):
+    """One fault each, as a user meets it: in the environment, in the corpus, in the log."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert out.startswith("this machine: ")
+    assert "OMP_NUM_THREADS=many" in out
+    assert "try: export OMP_NUM_THREADS=" in out
+
+    lines = (place / "speech.jsonl").read_text().splitlines()
+    lines[0] = json.dumps(json.loads(lines[0]) | {"root": str(tmp_path / "moved")})
+    (tmp_path / "moved.jsonl").write_text("\n".join(lines) + "\n")
+    code, out, _ = run("doctor", "vq_ema", "data.manifest=moved.jsonl")
+    assert code == 0
+    assert "problem  audio files are missing" in out
+    assert "correct `root` in line 1 of the manifest" in out
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("train: {max_steps: 9}\n")
+    log = '{"step": 4, "train/loss": 2.0}\n{"step": 5, "error": "NaN in the input"}\n'
+    (tmp_path / "run" / "log.jsonl").write_text(log)
+    code, out, _ = run("doctor", "run", "--machine", "--json")
+    assert code == 0
+    content = json.loads(out)
+    assert content["findings"][0]["title"] == "training stopped"
+    assert content["machine"]["facts"]["cores"]["asked"] == "many"
+    assert content["machine"]["facts"]["disk"]["folder"] == str(tmp_path / "run")
+    text = run("doctor", "run", "--machine", "--dir", tmp_path)[1]
+    assert text.startswith("not healthy by step 5 of 9: training stopped")
+    assert "\n\nthis machine: " in text
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["moved.jsonl", "run"]
+
+
+def test_doctor_takes_a_config_by_name_or_file(run, place, tmp_path):
+    manifest = f"data.manifest={place / 'speech.jsonl'}"
+    code, out, _ = run("doctor", "autoencoder/vq_ema", manifest, "--json")
+    assert code == 0
+    assert json.loads(out)["subject"].startswith("autoencoder/vq_ema with ")
+    (tmp_path / "mine.yaml").write_text(f"recipe: train_autoencoder\ndata: {{{manifest[5:]}}}")
+    (tmp_path / "mine.yaml").write_text(f"data: {{manifest: '{place / 'speech.jsonl'}'}}\n")
+    code, out, _ = run("doctor", tmp_path / "mine.yaml")
+    assert code == 0
+    assert "speakers" in out
+
+
+def test_doctor_refuses_what_is_neither_run_nor_config(mistake, place, tmp_path):
+    for path in (tmp_path, place / "vq"):
         assert "is no run folder" in mistake("doctor", path)
+    for path in (tmp_path / "none", place / "speech.jsonl"):
+        assert "is no run folder and no config" in mistake("doctor", path)
     (tmp_path / "config.yaml").write_text("a: [")
     assert "is not YAML" in mistake("doctor", tmp_path)
+    assert "takes no settings" in mistake("doctor", tmp_path, "data.manifest=x")
+    assert "data.manifest is missing" in mistake("doctor", "vq_ema")
+    assert "cannot read the manifest" in mistake("doctor", "vq_ema", "data.manifest=none")
+    (tmp_path / "torn.jsonl").write_text("{")
+    bad = f"data.manifest={tmp_path / 'torn.jsonl'}"
+    assert "is cut off" in mistake("doctor", "vq_ema", bad)
+    assert "audiovq compare MANIFEST" in mistake("doctor", "compare/family", bad)
+    (tmp_path / "quick.yaml").write_text("recipe: quickstart\n")
+    assert "takes no config" in mistake("doctor", tmp_path / "quick.yaml", bad)
+    assert "no config 'vq_emu'" in mistake("doctor", "vq_emu", bad)
+    assert "did you mean 'lr'" in mistake("doctor", "vq_ema", bad, "optim.lrr=1")
+    assert "no folder" in mistake("doctor", "--dir", tmp_path / "none")
+    assert "--dir goes with the machine" in mistake("doctor", "vq_ema", bad, "--dir", tmp_path)
 
 
 def test_ls_lists_everything_and_one_kind(run, mistake):

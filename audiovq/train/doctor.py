@@ -1,7 +1,6 @@
 """Is a training run healthy? Read its log and say so, in words and figures."""
 
 import json
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from audiovq.config import read_yaml
 from audiovq.errors import ConfigError
 from audiovq.train.checks import codebook, latent, learning, sound
 from audiovq.train.checks._base import Finding, History, Severity
+from audiovq.train.checkup import judged, paragraph
 from audiovq.train.trackers.lines import read_log
 
 CHECKS = (*learning.CHECKS, *codebook.CHECKS, *latent.CHECKS, *sound.CHECKS)
@@ -68,13 +68,17 @@ class Diagnosis:
         more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
         return f"{'not healthy' if ill else 'worth a look'} by {at}: {bad[0].title}{more}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        return {"verdict": self.verdict, **asdict(self)}
+
     def to_json(self) -> str:
         """Return all of it as JSON."""
-        return json.dumps({"verdict": self.verdict, **asdict(self)}, indent=2, ensure_ascii=False)
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
 
     def text(self) -> str:
         """Return the verdict, the findings, and the facts as a table."""
-        parts = [self.verdict, *map(_paragraph, self.findings)]
+        parts = [self.verdict, *map(paragraph, self.findings)]
         return "\n\n".join([*parts, _table(self.facts)] if self.facts else parts)
 
 
@@ -106,9 +110,7 @@ def diagnose(entries: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) ->
         entries: lines of the log, oldest first; any key may be missing.
         config: the resolved config, as nested mappings; any key may be missing.
     """
-    history = History(entries, config)
-    found = [finding for check in CHECKS if (finding := check(history))]
-    return sorted(found, key=lambda f: -f.severity.rank)
+    return judged(CHECKS, History(entries, config))
 
 
 def facts(history: History) -> dict[str, dict[str, tuple[float, int]]]:
@@ -127,15 +129,6 @@ def facts(history: History) -> dict[str, dict[str, tuple[float, int]]]:
                 "last": pairs[-1],
             }
     return found
-
-
-def _paragraph(finding: Finding) -> str:
-    a, b = finding.steps
-    when = f"step {a}" if a == b else f"steps {a} to {b}"
-    lines = [f"{finding.severity.value:<8} {finding.title}"]
-    for text in (f"{finding.figure} ({when})", finding.advice and f"try: {finding.advice}"):
-        lines += textwrap.wrap(text, 100, initial_indent=" " * 9, subsequent_indent=" " * 9)
-    return "\n".join(lines)
 
 
 def _table(facts: Mapping[str, Mapping[str, tuple[float, int]]]) -> str:

@@ -1,1 +1,1 @@
-"""What the doctor looks for in a log: one file per organ."""
+"""What the doctor looks for, in a log, a machine, a config and its data: one file per organ."""

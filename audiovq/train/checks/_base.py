@@ -1,4 +1,4 @@
-"""What a check reads, a run's history, and what it returns, a finding."""
+"""What a check returns, a finding, and what those of a run read, its history."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -29,25 +29,31 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing seen in a log.
+    """One thing seen: in a log, in a machine, or in a config and its data.
 
     Attributes:
         severity: how bad it is.
         title: what it is, in plain words.
         figure: the number behind it.
-        steps: first and last step the figure is about.
+        steps: first and last step the figure is about; None where it is about no run.
         advice: what to try; empty where there is nothing to do.
     """
 
     severity: Severity
     title: str
     figure: str
-    steps: tuple[int, int]
+    steps: tuple[int, int] | None = None
     advice: str = ""
 
 
 def judge(
-    severity: Severity, steps: tuple[int, int], figure: str, *, good: str, bad: str, advice: str
+    severity: Severity,
+    steps: tuple[int, int] | None,
+    figure: str,
+    *,
+    good: str,
+    bad: str,
+    advice: str,
 ) -> Finding:
     """Return the finding titled `bad`, with advice; titled `good` and without if all is well."""
     fine = severity is Severity.ok
