@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -177,3 +178,23 @@ def test_one_says_what_is_wrong_for_all(speech, tmp_path):
         done = ended(call)
         assert done.stderr.count("error: ") == 1, done.stderr
         assert text in done.stderr
+
+
+@pytest.mark.faults
+def test_five_kills_and_restarts_end_where_an_undisturbed_run_does(speech, tmp_path):
+    """Each time a rank at random, each time after a new checkpoint."""
+    changes = ("train.max_steps=60", "checkpoint.every=5", "log.every=5", "data.batch_size=4")
+    run(2, speech, tmp_path / "straight", *changes)
+    rng, folder, kills = random.Random(0), tmp_path / "killed", 0
+    options = ("--max-restarts=5", "--monitor-interval=0.2")
+    with running(speech, folder, *changes, "train.max_steps=60", options=options) as process:
+        newest = 0
+        while process.poll() is None:
+            steps = [int(p.stem[5:]) for p in folder.glob("checkpoints/step-*.pt")]
+            if steps and max(steps) > newest and kills < 5 and len(workers(process)) == 2:
+                newest, kills = max(steps), kills + 1
+                os.kill(rng.choice(workers(process)), signal.SIGKILL)
+            time.sleep(0.05)
+        assert process.returncode == 0, process.stderr.read()
+    assert kills == 5
+    assert fingerprint(folder) == fingerprint(tmp_path / "straight")
