@@ -7,6 +7,7 @@ The same command on the same folder continues the run. On several GPUs, or proce
     torchrun --standalone --nproc_per_node=2 -m audiovq train autoencoder/vq_ema ...
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
@@ -25,15 +26,19 @@ from audiovq.data import manifest as manifests
 from audiovq.data.corruption import Corruption, fixed_key
 from audiovq.data.loader import Batch, DataConfig, Loader
 from audiovq.distributed import DistributedConfig
-from audiovq.errors import NonFiniteError
+from audiovq.errors import ConfigError, NonFiniteError
 from audiovq.losses.reconstruction import LossConfig, ReconstructionLoss
+from audiovq.nn.recompute import recompute
 from audiovq.train import run as runs
-from audiovq.train.checkpoint import Store
+from audiovq.train.average import WeightAverage
+from audiovq.train.best import Best, BestConfig
+from audiovq.train.checkpoint import Stateful, Store
 from audiovq.train.levels import Levels
 from audiovq.train.log import Log, LogConfig
 from audiovq.train.loop import IntervalConfig, StepOutput, fit
 from audiovq.train.optim import OptimConfig, Optimizer
 from audiovq.train.speakers import condition_of, name_speakers
+from audiovq.train.start import copy_weights
 
 
 class TrainConfig(IntervalConfig):
@@ -56,6 +61,23 @@ class TrainConfig(IntervalConfig):
     initialise_batches: int = Field(
         16, ge=1, description="batches whose frames the first codebook is clustered from"
     )
+    init_from: str = Field(
+        "", description="model or run folder whose weights a new run starts from (fine-tuning)"
+    )
+    init_codebook: Literal["keep", "new"] = Field(
+        "keep", description="with init_from: keep its bottleneck, or cluster a new codebook"
+    )
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of a running average of the weights, kept as average/ "
+        "in run.dir and validated beside; 0: none",
+    )
+    recompute: bool = Field(
+        False, description="forget activations and compute them again in backward: less memory"
+    )
+    compile: bool = Field(False, description="torch.compile the model; needs a C++ compiler")
     validation_seconds: float = Field(6.0, gt=0, description="seconds used of each utterance (s)")
     validation_utterances: int = Field(32, ge=1, description="utterances used, spread over all")
 
@@ -70,6 +92,7 @@ class Config(configs.Config):
     loss: LossConfig = Field(LossConfig(), description="what it minimises")
     optim: OptimConfig = Field(OptimConfig(), description="how it moves")
     train: TrainConfig = Field(TrainConfig(), description="how long, on what")
+    best: BestConfig = Field(BestConfig(), description="which model is best, and early stopping")
     checkpoint: runs.CheckpointConfig = Field(runs.CheckpointConfig(), description="what is kept")
     log: LogConfig = Field(LogConfig(), description="what it tells")
     distributed: DistributedConfig = Field(
@@ -96,54 +119,99 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
     torch.manual_seed(config.train.seed)  # decides the initial weights, and nothing after them
     model = Autoencoder(config.model).to(device)
     optimizer = Optimizer([model], config.optim)
+    best = Best(config.best)
+    average = WeightAverage(model, config.train.average)
+    corpus = runs.identity(manifest, config.data, model.sample_rate)
+    parts: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "corpus": corpus}
+    parts |= {"best": best, "average": average}
+    store = Store(folder / "checkpoints", config.checkpoint.keep)
+    start = store.resume(parts)
+    runs.store_config(folder, config)
+
     loader = Loader(
         manifest, manifest.select("train"), config.data, model.sample_rate, config.train.seed
     )
-    store = Store(folder / "checkpoints", config.checkpoint.keep)
-    corpus = runs.identity(manifest, config.data, model.sample_rate)
-    parts = {"model": model, "optimizer": optimizer, "corpus": corpus}
-    start = store.resume(parts)
-    runs.store_config(folder, config)
     batches = partial(loader.batches, part=distributed.part())
+
+    def some_batches() -> Iterable[Batch]:
+        return islice(batches(0), config.train.initialise_batches)
+
     if start == 0:
-        initialise(model, islice(batches(0), config.train.initialise_batches), device)
-    network = distributed.wrap(model, device)
+        begin(model, config.train, some_batches(), device)
+        average.reset()
+    network = around(model, config.train, device)
     forward = make_forward(network, model, config, device)
-
     log = Log(folder, config.log, start, config.train.max_steps, config.model_dump(mode="json"))
+    measure = make_validate(manifest, config, device, log)
 
-    def step(batch: Batch) -> StepOutput:
-        return forward(batch.repeated(config.train.monte_carlo_samples))
+    def validate(at: int) -> dict[str, float]:
+        figures = measure(model, at, "validation")
+        if average.active:
+            averaged = average.model(some_batches, device)
+            figures |= measure(averaged, at, "validation/average")
+            runs.save_model(averaged, folder / "average")
+        if best.improves(at, figures):
+            runs.save_model(model, folder / "best")
+        return figures
 
     def save(at: int) -> None:
         runs.refuse_divergence(model, at)
+        runs.save_model(model, folder / "model")  # first: where a checkpoint is, its model is, too
         if distributed.is_main():
-            model.save(folder / "model")  # first: where a checkpoint is, its model is, too
             store.save(at, parts)
 
     try:
-        if start >= config.train.max_steps:  # nothing to train, but a model to use
-            save(start)
+        if start >= config.train.max_steps or best.given_up:
+            save(start)  # nothing to train, but a model to use
+            return
         fit(
             start=start,
             intervals=config.train,
             save_every=config.checkpoint.every,
             batches=batches,
-            step=step,
+            step=lambda batch: forward(batch.repeated(config.train.monte_carlo_samples)),
             network=network,
             bottleneck=model.bottleneck,
             optimizer=optimizer,
-            validate=make_validate(
-                model, make_forward(model, model, config, device), manifest, config, log
-            ),
+            validate=validate,
             save=save,
             log=log,
+            after_step=average.update,
+            given_up=lambda: best.given_up,
         )
     except NonFiniteError as error:
         log.stop(error)
         raise
     finally:
         log.close()
+
+
+def begin(
+    model: Autoencoder, config: TrainConfig, batches: Iterable[Batch], device: torch.device
+) -> None:
+    """Start from another model's weights, if the config names one, and a codebook that fits."""
+    if config.init_from:
+        missing, unused = copy_weights(model, config.init_from, config.init_codebook)
+        said = (("start from scratch", missing), ("are not used", unused))
+        for what, names in said if distributed.is_main() else ():
+            shown = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
+            print(f"{config.init_from}: {len(names)} tensors {what}: {shown}", file=sys.stderr)
+    if not (config.init_from and config.init_codebook == "keep"):
+        initialise(model, batches, device)
+
+
+def around(model: Autoencoder, config: TrainConfig, device: torch.device) -> nn.Module:
+    """Return the model as it is trained: recomputed, compiled, on several processes."""
+    if model.bottleneck.needs_input_gradient and (config.compile or config.recompute):
+        raise ConfigError(
+            f"the bottleneck {model.config.bottleneck.name!r} differentiates twice, which "
+            f"train.compile and train.recompute cannot: leave them out"
+        )
+    if config.recompute:
+        recompute(model.encoder)
+        recompute(model.decoder)
+    network = torch.compile(model) if config.compile else model
+    return distributed.wrap(network, device)
 
 
 def make_forward(
@@ -184,32 +252,24 @@ def make_forward(
 
 
 def make_validate(
-    model: Autoencoder,
-    forward: Callable[[Batch], StepOutput],
-    manifest: manifests.Manifest,
-    config: Config,
-    log: Log,
-) -> Callable[[int], dict[str, float]]:
+    manifest: manifests.Manifest, config: Config, device: torch.device, log: Log
+) -> Callable[[Autoencoder, int, str], dict[str, float]]:
     """Return the function that measures held-out speakers; codes are counted over all of them."""
+    rate = config.model.sample_rate
     items = runs.validation_items(
-        manifest,
-        model.sample_rate,
-        config.train.validation_utterances,
-        config.train.validation_seconds,
+        manifest, rate, config.train.validation_utterances, config.train.validation_seconds
     )
     total = sum(x.shape[-1] for _, x in items)
-    rank, ranks = distributed.part()
-    mine = items[rank::ranks]
     speakers = {r.id: r.speaker for r in manifest.select("validation")}
+    corrupt = Corruption(config.data.corruption, rate)
+    rank, ranks = distributed.part()
 
-    corrupt = Corruption(config.data.corruption, model.sample_rate)
-    device = next(model.parameters()).device
-
-    def measure(*, noisy: bool) -> dict[str, float]:
+    def measure(model: Autoencoder, *, noisy: bool) -> dict[str, float]:
+        forward = make_forward(model, model, config, device)
         sums: dict[str, float] = {}
         statistics: Statistics | None = None
         levels = Levels()
-        for name, x in mine:
+        for name, x in items[rank::ranks]:
             key = fixed_key(name)  # the same corruption, and the same samples, every time
             heard = corrupt(x, key) if noisy else x
             size = torch.tensor([x.shape[-1]])
@@ -232,17 +292,18 @@ def make_validate(
         return runs.together(sums, statistics, levels, model.bottleneck)
 
     @torch.no_grad()
-    def validate(at: int) -> dict[str, float]:
+    def validate(model: Autoencoder, at: int, prefix: str) -> dict[str, float]:
         model.eval()
-        figures = measure(noisy=False)
+        figures = measure(model, noisy=False)
         if config.data.corruption.active:
-            figures |= {f"noisy/{k}": v for k, v in measure(noisy=True).items()}
-        for name, x in items[: config.log.snapshots] if distributed.is_main() else ():
+            figures |= {f"noisy/{k}": v for k, v in measure(model, noisy=True).items()}
+        shown = items[: config.log.snapshots] if distributed.is_main() else ()
+        for name, x in shown if prefix == "validation" else ():
             voice = condition_of(model, (speakers[name],))
             x_hat = model.reconstruct(x.to(device), None, voice).cpu()
-            log.snapshot(at, name, x, x_hat, model.sample_rate)
+            log.snapshot(at, name, x, x_hat, rate)
         model.train()
-        return {f"validation/{k}": v for k, v in figures.items()}
+        return {f"{prefix}/{k}": v for k, v in figures.items()}
 
     return validate
 

@@ -108,7 +108,7 @@ def test_a_run_folder_holds_what_is_promised(speech, tmp_path):
     train(speech, tmp_path, "train.max_steps=4", "log.snapshots=1", "log.every=2")
     names = {p.name for p in tmp_path.iterdir()}
     assert names == {
-        "config.yaml", "log.jsonl", "checkpoints", "snapshots", "report.html", "model",
+        "config.yaml", "log.jsonl", "checkpoints", "snapshots", "report.html", "model", "best",
     }  # fmt: skip
     entries = read_log(tmp_path / "log.jsonl")
     assert [e["step"] for e in entries] == [2, 4, 4]

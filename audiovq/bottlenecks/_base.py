@@ -133,6 +133,7 @@ class Bottleneck(nn.Module, ABC):
         needs_input_gradient: whether `Context.x` must be a leaf with gradient.
         has_rate: whether `metrics["kl"]` holds the nats an item costs under the bottleneck's own
             prior. Distortion at that rate is that of samples, which `forward` gives with keys.
+        estimates: whether `estimate` does something.
     """
 
     in_channels: int
@@ -141,6 +142,7 @@ class Bottleneck(nn.Module, ABC):
     context: tuple[int, int] = (0, 0)
     needs_input_gradient: bool = False
     has_rate: bool = False
+    estimates: bool = False
 
     @abstractmethod
     def forward(self, z: Float[Tensor, "B C T"], context: Context = ...) -> BottleneckOutput:
@@ -148,6 +150,9 @@ class Bottleneck(nn.Module, ABC):
 
     def update(self, statistics: Statistics) -> None:
         """Learn from a step's merged statistics; in place, without synchronising with the host."""
+
+    def estimate(self, statistics: Statistics) -> None:
+        """Set what is learned outside the gradient from the statistics of many frames at once."""
 
     def describe(self, statistics: Statistics) -> dict[str, float]:
         """Return what the statistics of a step, a window or an epoch say, by metric name."""

@@ -167,6 +167,16 @@ class EMACodebook(nn.Module):
         self.updates += 1
         self._revive(statistics)
 
+    @torch.no_grad()
+    def estimate(self, statistics: Statistics) -> None:
+        """Set each code to the mean of its frames; one without any keeps its vector."""
+        dtype = self.ema_sum.dtype
+        count, total = (statistics.sums[k].to(dtype) for k in ("count", "sum"))
+        scale = self.ema_count.sum() / count.sum().clamp_min(1.0)
+        some = count > 0
+        self.ema_sum.copy_(torch.where(some.unsqueeze(1), total * scale, self.ema_sum))
+        self.ema_count.copy_(torch.where(some, count * scale, self.ema_count))
+
     def describe(self, statistics: Statistics) -> dict[str, float]:
         """Say how the codebook fits the frames behind the statistics, and how alive it is.
 

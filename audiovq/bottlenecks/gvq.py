@@ -38,6 +38,8 @@ class GVQ(DiscreteBottleneck):
     arXiv:1910.05453), section 3.3, with a codebook per group; codebooks as in `EMACodebook`.
     """
 
+    estimates = True
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
@@ -115,6 +117,11 @@ class GVQ(DiscreteBottleneck):
         """Move each codebook towards its frames of a step, and revive dead codes."""
         for k, layer in enumerate(self.codebooks):
             layer.update(statistics.part(str(k)))
+
+    def estimate(self, statistics: Statistics) -> None:
+        """Set each code to the mean of its frames; see `EMACodebook.estimate`."""
+        for k, layer in enumerate(self.codebooks):
+            layer.estimate(statistics.part(str(k)))
 
     def describe(self, statistics: Statistics) -> dict[str, float]:
         """Return what `EMACodebook.describe` does, per group and together."""

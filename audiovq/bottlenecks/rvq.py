@@ -39,6 +39,8 @@ class RVQ(DiscreteBottleneck):
     codebook learns from every frame. The first k rows of codes decode without the rest.
     """
 
+    estimates = True
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
@@ -122,6 +124,11 @@ class RVQ(DiscreteBottleneck):
         """Move each codebook towards its frames of a step, and revive dead codes."""
         for k, layer in enumerate(self.codebooks):
             layer.update(statistics.part(str(k)))
+
+    def estimate(self, statistics: Statistics) -> None:
+        """Set each code to the mean of its frames; see `EMACodebook.estimate`."""
+        for k, layer in enumerate(self.codebooks):
+            layer.estimate(statistics.part(str(k)))
 
     def describe(self, statistics: Statistics) -> dict[str, float]:
         """Return what `EMACodebook.describe` does, per codebook and together.

@@ -30,6 +30,8 @@ class VQEMA(DiscreteBottleneck):
     differs is said in `EMACodebook`.
     """
 
+    estimates = True
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
@@ -87,6 +89,10 @@ class VQEMA(DiscreteBottleneck):
     def update(self, statistics: Statistics) -> None:
         """Move the codebook towards the frames of a step, and revive dead codes."""
         self.codebook.update(statistics)
+
+    def estimate(self, statistics: Statistics) -> None:
+        """Set each code to the mean of its frames; see `EMACodebook.estimate`."""
+        self.codebook.estimate(statistics)
 
     def describe(self, statistics: Statistics) -> dict[str, float]:
         """Return what `EMACodebook.describe` does."""

@@ -39,6 +39,8 @@ class VQVAE2(DiscreteBottleneck):
     so that codes decode without knowing where an item ends; codebooks as in `EMACodebook`.
     """
 
+    estimates = True
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
@@ -140,6 +142,11 @@ class VQVAE2(DiscreteBottleneck):
         """Move both codebooks towards their frames of a step, and revive dead codes."""
         self.slow.update(statistics.part("slow"))
         self.fast.update(statistics.part("fast"))
+
+    def estimate(self, statistics: Statistics) -> None:
+        """Set each code to the mean of its frames; see `EMACodebook.estimate`."""
+        self.slow.estimate(statistics.part("slow"))
+        self.fast.estimate(statistics.part("fast"))
 
     def describe(self, statistics: Statistics) -> dict[str, float]:
         """Return what `EMACodebook.describe` does of the fast codes, and `.../slow` of the slow."""

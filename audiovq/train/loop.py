@@ -16,7 +16,7 @@ from audiovq.train.finite import Guard, finite, guarded_update
 from audiovq.train.log import Log
 from audiovq.train.merge import merge
 from audiovq.train.optim import Optimizer, learning_rate
-from audiovq.train.signals import Interrupted, Stop
+from audiovq.train.signals import TIME_IS_UP, Clock, Interrupted, Stop
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +66,9 @@ class IntervalConfig(Config):
 
     max_steps: int = Field(3000, ge=0, description="optimizer steps in all")
     validate_every: int = Field(500, ge=1, description="steps between validations")
+    max_hours: float | None = Field(
+        None, gt=0, description="wall-clock budget of this start (h); then all is saved; null: none"
+    )
     micro_batches: int = Field(
         1, ge=1, description="parts that a step's batch is worked through in, to need less memory"
     )
@@ -84,18 +87,22 @@ def fit(
     validate: Callable[[int], Mapping[str, float]],
     save: Callable[[int], None],
     log: Log,
+    after_step: Callable[[], None] = lambda: None,
+    given_up: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train from step `start` to `max_steps`.
 
     A step: forward and backward of each micro-batch, what all ranks learned put together, one flag
     whether all is finite, optimizer, codebook. The host waits for the device only when the log is
-    flushed; on a CPU there is nothing to wait for, and a NaN stops the run in its own step.
+    flushed; on a CPU there is nothing to wait for, and a NaN stops the run in its own step. After a
+    validation that leaves `given_up` true, training ends as if it had reached `max_steps`.
 
     Raises:
         NonFiniteError: NaN or infinity appeared; nothing was changed or saved since.
-        Interrupted: Ctrl-C, SIGTERM or SIGUSR1 came to any rank; the step was finished and saved.
+        Interrupted: Ctrl-C, SIGTERM or SIGUSR1 came to any rank, or the time is up; the step was
+            finished and saved.
     """
-    guard = Guard()
+    guard, clock = Guard(), Clock(intervals.max_hours)
     with Stop() as stop:
         numbers = range(start + 1, intervals.max_steps + 1)
         for done, batch in zip(numbers, batches(start), strict=False):
@@ -109,25 +116,36 @@ def fit(
             optimizer.step(done - 1, ok)
             if statistics is not None:
                 guarded_update(bottleneck, statistics, ok, wait=on_cpu)
+            after_step()
             log.step(out.terms, {"gradient_norm": norm}, statistics)
 
             # read once: a signal from here on waits for the next step
-            stopping = distributed.agree(stop.requested or 0)
-            ending = done == intervals.max_steps or stopping != 0
-            saving = ending or done % save_every == 0
+            stopping = distributed.agree(stop.requested or (TIME_IS_UP if clock.is_up else 0))
+            last = done == intervals.max_steps
+            validating = last or stopping == TIME_IS_UP or done % intervals.validate_every == 0
+            saving = last or stopping != 0 or done % save_every == 0
             flushing = saving or done % log.config.every == 0
             if flushing or on_cpu:
-                guard.raise_if_not(lambda: dict(network.named_parameters()))
+                guard.raise_if_not(lambda: _parameters(network))
             if flushing:
                 described = bottleneck.describe(log.statistics) if log.statistics else {}
                 rate = learning_rate(optimizer.config, done - 1)
                 log.flush(done, lr=rate, **{f"train/{k}": v for k, v in described.items()})
-            if done % intervals.validate_every == 0 or done == intervals.max_steps:
+            if validating:
                 log.write(done, validate(done))
-            if saving:  # last, so that the log holds all that a checkpoint has behind it
+                last = last or given_up()
+            if saving or last:  # at the end, so that the log holds all a checkpoint has behind it
                 save(done)
             if stopping:
                 raise Interrupted(stopping, done)
+            if last:
+                return
+
+
+def _parameters(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the model's parameters by their own names, whatever is around it."""
+    named = network.named_parameters()
+    return {k.removeprefix("module.").removeprefix("_orig_mod."): p for k, p in named}
 
 
 def _forward_and_backward(

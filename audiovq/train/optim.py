@@ -1,8 +1,8 @@
-"""AdamW with warm-up, cosine decay and gradient clipping; a step that is not finite is no step."""
+"""AdamW with warm-up, decay and gradient clipping; a step that is not finite is no step."""
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,10 +21,13 @@ class OptimConfig(Config):
     betas: tuple[Share, Share] = Field((0.8, 0.99), description="AdamW's averaging constants")
     weight_decay: float = Field(1e-3, ge=0, description="AdamW's decay of matrices")
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up from 0")
-    decay_steps: int = Field(
-        0, ge=0, description="step at which the cosine has reached its end; 0: constant rate"
+    schedule: Literal["cosine", "linear", "inverse_sqrt"] = Field(
+        "cosine", description="form of the decay; inverse_sqrt: lr / sqrt(1 + step / decay_steps)"
     )
-    final_share: float = Field(0.05, ge=0, le=1, description="share of lr left after the decay")
+    decay_steps: int = Field(
+        0, ge=0, description="step at which the decay has reached its end; 0: constant rate"
+    )
+    final_share: float = Field(0.05, ge=0, le=1, description="share of lr that is always left")
     clip_norm: float = Field(5.0, gt=0, description="largest norm of the whole gradient")
 
 
@@ -33,9 +36,14 @@ def learning_rate(config: OptimConfig, step: int) -> float:
     warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
     if config.decay_steps == 0:
         return config.lr * warm
-    done = min(1.0, step / config.decay_steps)
-    share = config.final_share + (1.0 - config.final_share) * (1 + math.cos(math.pi * done)) / 2
-    return config.lr * warm * share
+    at = step / config.decay_steps
+    forms = {
+        "cosine": (1 + math.cos(math.pi * min(1.0, at))) / 2,
+        "linear": 1.0 - min(1.0, at),
+        "inverse_sqrt": 1.0 / math.sqrt(1.0 + at),
+    }
+    left = forms[config.schedule]
+    return config.lr * warm * (config.final_share + (1.0 - config.final_share) * left)
 
 
 class Optimizer:

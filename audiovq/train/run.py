@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 
 from audiovq import audio, distributed, report
 from audiovq.alone import alone
+from audiovq.autoencoder import Autoencoder
 from audiovq.bottlenecks._base import Bottleneck, Statistics
 from audiovq.config import Config, parse, read_yaml, to_yaml
 from audiovq.data import manifest as manifests
@@ -42,6 +43,10 @@ OPERATIONAL = (
     "train.validation_seconds",
     "train.validation_utterances",
     "train.micro_batches",
+    "train.max_hours",
+    "train.compile",
+    "train.recompute",
+    "best",
     "distributed",
 )
 
@@ -106,7 +111,8 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise ConfigError(f"run.dir={folder} cannot be a folder: {error}") from None
-    for place in (folder, folder / "model", folder / "snapshots"):
+    models = (folder / name for name in ("model", "best", "average"))
+    for place in (folder, *models, folder / "snapshots"):
         remove_stale(place)
 
 
@@ -236,6 +242,12 @@ def together(
 def _on(statistics: Statistics | None, device: torch.device | str) -> Statistics | None:
     moved: Statistics | None = pytree.tree_map_only(Tensor, lambda t: t.to(device), statistics)
     return moved
+
+
+def save_model(model: Autoencoder, folder: Path) -> None:
+    """Write a model; one rank does."""
+    if distributed.is_main():
+        model.save(folder)
 
 
 def refuse_divergence(model: nn.Module, step: int) -> None:

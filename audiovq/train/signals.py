@@ -4,8 +4,10 @@ Ctrl-C (SIGINT) and SIGTERM are how people and machines end a program; SIGUSR1 i
 announces that the time is nearly up (`--signal=USR1@90`), and means that the job comes again.
 """
 
+import math
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 
 from audiovq import distributed
@@ -15,16 +17,38 @@ _USR1 = getattr(signal, "SIGUSR1", 0)  # Windows has none
 SIGNALS = tuple(n for n in (signal.SIGINT, signal.SIGTERM, _USR1) if n)
 
 
+TIME_IS_UP = 1 << 16  # in place of a signal's number: the run's own wall-clock budget
+
+
+class Clock:
+    """The wall-clock budget of a run.
+
+    Args:
+        hours: from now; None: no end.
+    """
+
+    def __init__(self, hours: float | None) -> None:
+        self._end = math.inf if hours is None else time.monotonic() + 3600 * hours
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self._end
+
+
 class Interrupted(Exception):  # noqa: N818  (it is a decision of the user, not an error)
     """Training stopped because a signal asked for it; everything is saved.
 
     Attributes:
-        exit_code: 130 for Ctrl-C, 143 for SIGTERM, 75 (try again later) for SIGUSR1.
+        exit_code: 130 for Ctrl-C, 143 for SIGTERM, 75 (try again later) for SIGUSR1, 0 where the
+            time that the config gives was up.
     """
 
     def __init__(self, number: int, step: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name} at step {step}; all is saved")
-        self.exit_code = REQUEUE if number == _USR1 else 128 + number
+        planned = number == TIME_IS_UP
+        why = "train.max_hours" if planned else signal.Signals(number).name
+        super().__init__(f"stopped by {why} at step {step}; all is saved")
+        self.exit_code = 0 if planned else REQUEUE if number == _USR1 else 128 + number
 
 
 class Stop:
