@@ -11,16 +11,17 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from audiovq import audio
 from audiovq.config import Config
+from audiovq.data.augment import NOISE, AugmentConfig, augment, level
 from audiovq.data.corruption import Corruption, CorruptionConfig
 from audiovq.data.manifest import Manifest, Record
-from audiovq.data.segments import AugmentConfig, Segments, augment
+from audiovq.data.segments import Segments
 from audiovq.errors import AudioError, ConfigError, ManifestError
 from audiovq.nn import random
 from audiovq.nn.tree import register_output
@@ -31,12 +32,28 @@ class DataConfig(Config):
 
     manifest: str = Field("", description="path of the manifest (made by `audiovq prepare`)")
     batch_size: int = Field(16, ge=1, description="segments per step, over all devices")
+    batch_seconds: float | None = Field(
+        None, gt=0, description="in place of batch_size: speech per step, over all devices (s)"
+    )
     segment_seconds: float = Field(1.0, gt=0, le=60, description="length of a segment (s)")
     workers: int = Field(1, ge=0, le=64, description="processes that load audio; changes no result")
     augment: AugmentConfig = Field(AugmentConfig(), description="changes to each waveform")
     corruption: CorruptionConfig = Field(
         CorruptionConfig(), description="what the encoder hears instead, for denoising"
     )
+
+    @model_validator(mode="after")
+    def _counts_seconds(self) -> "DataConfig":
+        """Turn seconds into segments, so that everyone else need only know batch_size."""
+        if self.batch_seconds is not None:
+            size = int(self.batch_seconds / self.segment_seconds + 1e-9)
+            if size < 1:
+                raise ValueError(
+                    f"batch_seconds={self.batch_seconds:g} holds no segment of "
+                    f"{self.segment_seconds:g} s"
+                )
+            object.__setattr__(self, "batch_size", size)
+        return self
 
 
 @register_output
@@ -158,6 +175,8 @@ class Loader:
             yield batch
 
 
+_ATTEMPTS = 4  # to find speech in a recording
+
 _Item = tuple[Tensor, Tensor | None, int, int, str, str | None]
 
 
@@ -177,25 +196,28 @@ class _Items:
         self.size = round(config.segment_seconds * sample_rate)
         if self.size < 1:
             raise ConfigError("data.segment_seconds is shorter than one sample")
-        self.segments = Segments(records, config.segment_seconds, seed)
-        active = config.corruption.active
-        self.corrupt = Corruption(config.corruption, sample_rate) if active else None
+        self.segments = Segments(records, config.segment_seconds, seed, config.augment.speeds)
+        self.corrupt = _corruption(config.corruption, sample_rate)
+        self.noise = _corruption(config.augment.noise, sample_rate)
 
     def length(self, number: int) -> int:
         """Return the real samples of a sample, without opening its file."""
         draw = self.segments.draw(number)
         rate = self.records[draw.record].sample_rate
-        return min(self.size, audio.resampled_length(draw.num_samples, rate, self.sample_rate))
+        length = audio.resampled_length(draw.num_samples, rate, self.sample_rate)
+        fast = self._rate_played(draw.speed)
+        return min(self.size, audio.resampled_length(length, fast, self.sample_rate))
 
     def load(self, number: int) -> _Item | AudioError:
         """Return the sample; a fault as a value, which a worker's traceback would bury."""
         draw = self.segments.draw(number)
         record = self.records[draw.record]
         try:
-            x = self.manifest.load(
-                record, self.sample_rate, start=draw.start, num_samples=draw.num_samples
-            )
+            x = self._heard(number)
+            if draw.speed != 1.0:
+                x = audio.resample(x, self._rate_played(draw.speed), self.sample_rate)
             x = augment(x, self.augment, draw.key)[..., : self.size]
+            x = x if self.noise is None else self.noise(x, draw.key ^ NOISE).clamp(-1.0, 1.0)
             heard = None if self.corrupt is None else self.corrupt(x, draw.key)
         except AudioError as error:
             return error
@@ -203,6 +225,30 @@ class _Items:
         padding = (0, self.size - length)
         heard = None if heard is None else F.pad(heard, padding)
         return F.pad(x, padding), heard, length, draw.key, record.id, record.speaker
+
+    def _heard(self, number: int) -> Float[Tensor, "1 1 L"]:
+        """Return a sample as recorded; of several attempts the first that is loud enough."""
+        found: list[tuple[float, Tensor]] = []
+        floor = self.augment.skip_silence_db
+        for attempt in range(1 if floor is None else _ATTEMPTS):
+            draw = self.segments.draw(number, attempt)
+            x = self.manifest.load(
+                self.records[draw.record],
+                self.sample_rate,
+                start=draw.start,
+                num_samples=draw.num_samples,
+            )
+            found.append((0.0 if floor is None else level(x), x))
+            if floor is None or found[-1][0] >= floor:
+                return x
+        return max(found, key=lambda f: f[0])[1]
+
+    def _rate_played(self, speed: float) -> int:
+        return round(self.sample_rate * speed)
+
+
+def _corruption(config: CorruptionConfig, sample_rate: int) -> Corruption | None:
+    return Corruption(config, sample_rate) if config.active else None
 
 
 class _Part(Dataset[Batch | AudioError]):

@@ -88,7 +88,8 @@ class Identity:
 
 def identity(manifest: Manifest, data: DataConfig, sample_rate: int) -> Identity:
     """Return what the training data is known by: its records, and recordings of noise if any."""
-    noise = Corruption(data.corruption, sample_rate).fingerprint()
+    each = (data.corruption, data.augment.noise)
+    noise = "".join(Corruption(c, sample_rate).fingerprint() for c in each)
     return Identity(manifest.fingerprint() + noise)
 
 

@@ -13,10 +13,10 @@ from torch.utils import _pytree as pytree
 from audiovq import audio
 from audiovq.config import parse
 from audiovq.data import manifest as manifests
+from audiovq.data.augment import AugmentConfig
 from audiovq.data.corpora import _fake
 from audiovq.data.loader import Batch, DataConfig, Loader
 from audiovq.data.manifest import Record
-from audiovq.data.segments import AugmentConfig
 from audiovq.errors import AudioError, ConfigError, ManifestError
 
 STILL = AugmentConfig(gain_db=(0.0, 0.0), flip_polarity=False)
@@ -207,3 +207,85 @@ def test_more_samples_of_a_vae_halve_the_noise_of_its_loss(mixed):
 
     spread = [torch.tensor([loss(n, 1000 * s) for s in range(60)]).std() for n in (1, 4)]
     assert 0.3 < float(spread[1] / spread[0]) < 0.75
+
+
+def test_lengths_of_the_whole_step_are_known_without_loading(mixed):
+    """Of every part of a batch, at any speed, with files of many rates."""
+    for speeds in ((1.0,), (0.9, 1.0, 1.1)):
+        source = loader(mixed, batch_size=5, augment=AugmentConfig(speeds=speeds))
+        whole = take(source, 0, 6)
+        parts = []
+        for i in range(3):
+            with contextlib.closing(source.batches(0, (i, 3))) as batches:
+                parts.append(list(islice(batches, 6)))
+        for step, batch in enumerate(whole):
+            assert torch.equal(batch.step_lengths, batch.lengths)
+            each = [p[step] for p in parts]
+            for name in ("x", "lengths", "keys"):
+                assert torch.equal(
+                    torch.cat([getattr(b, name) for b in each]), getattr(batch, name)
+                )
+            assert all(torch.equal(b.step_lengths, batch.lengths) for b in each)
+
+
+def test_more_processes_than_items_are_refused(mixed):
+    with pytest.raises(ConfigError, match="batch_size=3 cannot be shared by 4 processes"):
+        next(loader(mixed).batches(0, (0, 4)))
+
+
+def test_a_batch_in_parts_is_the_batch(mixed):
+    (batch,) = take(loader(mixed, batch_size=5), 2, 1)
+    parts = batch.split(3)
+    assert [len(p.x) for p in parts] == [1, 2, 2]
+    assert torch.equal(torch.cat([p.x for p in parts]), batch.x)
+    assert sum((p.ids for p in parts), ()) == batch.ids
+    assert all(torch.equal(p.step_lengths, batch.lengths) for p in parts)
+
+
+def test_a_faster_tempo_is_a_higher_tone_and_takes_more_of_the_file(tmp_path):
+    t = torch.arange(16000 * 4) / 16000
+    audio.save(tmp_path / "a.wav", 0.5 * torch.sin(2 * torch.pi * 400 * t), 16000)
+    record = Record(id="a", path="a.wav", sample_rate=16000, num_samples=64000)
+    manifests.write(tmp_path / "m.jsonl", ".", [record])
+    found = manifests.read(tmp_path / "m.jsonl")
+    for speed in (0.8, 1.25):
+        quiet = STILL.model_copy(update={"speeds": (speed,)})
+        (batch,) = take(loader(found, segment_seconds=1.0, augment=quiet), 0, 1)
+        assert batch.lengths.tolist() == [16000] * 3
+        spectrum = torch.fft.rfft(batch.x[0, 0] * torch.hann_window(16000)).abs()
+        assert int(spectrum.argmax()) == round(400 * speed)
+
+
+def test_silence_is_skipped_where_there_is_sound(tmp_path):
+    x = torch.zeros(160000)
+    x[120000:] = 0.3 * torch.randn(40000, generator=torch.Generator().manual_seed(0))
+    audio.save(tmp_path / "a.wav", x.clamp(-1, 1), 16000)
+    record = Record(id="a", path="a.wav", sample_rate=16000, num_samples=160000)
+    manifests.write(tmp_path / "m.jsonl", ".", [record])
+    found = manifests.read(tmp_path / "m.jsonl")
+
+    def silent(config):
+        batches = take(loader(found, batch_size=40, augment=config), 0, 2)
+        return sum(int((b.x.abs().amax(dim=(1, 2)) == 0).sum()) for b in batches)
+
+    loud = STILL.model_copy(update={"skip_silence_db": -40.0})
+    assert silent(loud) < 0.6 * silent(STILL)
+    assert_equal(*(take(loader(found, augment=loud), 0, 3) for _ in range(2)))
+
+
+def test_segments_get_one_level_and_noise_that_the_target_has(mixed, tmp_path):
+    level = STILL.model_copy(update={"level_db": -30.0})
+    (batch,) = take(loader(mixed, augment=level), 0, 1)
+    for x, length in zip(batch.x, batch.lengths.tolist(), strict=True):
+        rms = 10 * torch.log10(x[0, :length].double().square().mean())
+        assert float(rms) == pytest.approx(-30.0, abs=0.01)
+    noisy = AugmentConfig(**STILL.model_dump(exclude={"noise"}), noise={"gaussian": 1.0})
+    (clean,), (loud,) = (take(loader(mixed, augment=a), 0, 1) for a in (STILL, noisy))
+    assert torch.equal(loud.x, loud.x_input)
+    assert not torch.equal(clean.x, loud.x)
+
+
+def test_a_batch_may_be_given_in_seconds():
+    assert parse(DataConfig, {"batch_seconds": 12.0, "segment_seconds": 1.5}).batch_size == 8
+    with pytest.raises(ConfigError, match="batch_seconds=1 holds no segment of 2 s"):
+        parse(DataConfig, {"batch_seconds": 1, "segment_seconds": 2})

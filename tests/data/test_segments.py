@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from audiovq.config import parse
+from audiovq.data.augment import AugmentConfig, augment
 from audiovq.data.manifest import Record
-from audiovq.data.segments import AugmentConfig, Segments, augment, item_key
+from audiovq.data.segments import Segments, item_key
 from audiovq.errors import ConfigError
 
 
