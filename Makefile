@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DATA ?=
 OUT ?= runs/quickstart
 
-.PHONY: quickstart test lint types check slow bench clean
+.PHONY: quickstart test test-faults lint types check slow bench clean
 
 quickstart: $(VENV)/.installed-user  ## speech -> trained VQ-VAE -> codes -> report, in minutes
 	$(BIN)/python recipes/quickstart.py DATA="$(DATA)" OUT="$(OUT)"
@@ -25,8 +25,12 @@ types: $(VENV)/.installed-dev
 slow: $(VENV)/.installed-dev  ## the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet -m slow
 
+test-faults: $(VENV)/.installed-dev  ## kills, hanging ranks, restarts, many times over; minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet -m faults
+
 bench: $(VENV)/.installed-dev  ## measured comparisons, results on stdout
 	$(BIN)/python benchmarks/quantizer.py
+	$(BIN)/python benchmarks/bottlenecks.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/step.py

@@ -1,6 +1,5 @@
 """The command line: `python -m audiovq`, or `audiovq`."""
 
-import os
 import sys
 from typing import cast
 
@@ -11,6 +10,7 @@ def main() -> None:
 
     from audiovq.cli import app  # noqa: PLC0415
     from audiovq.errors import AudioVQError, ConfigError, PeerError  # noqa: PLC0415
+    from audiovq.share import is_follower  # noqa: PLC0415
     from audiovq.train.signals import Interrupted  # noqa: PLC0415
 
     # click's UsageError, which typer does not export under a name of its own
@@ -18,17 +18,17 @@ def main() -> None:
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except usage_error as error:
-        _fail(_usage(error), quiet=_is_follower())
+        _fail(_usage(error), quiet=is_follower())
     except PeerError:
         sys.exit(2)  # said by the process whose error it is
     except AudioVQError as error:
         # All processes of a run are given the same words: one says what is wrong with them.
-        _fail(str(error), quiet=_is_follower() and isinstance(error, ConfigError))
+        _fail(str(error), quiet=is_follower() and isinstance(error, ConfigError))
     except OSError as error:  # a full disk, a folder one may not write to
         what = f"{error.filename}: " if error.filename else ""
         _fail(f"{what}{error.strerror or error}")
     except Interrupted as stop:
-        if not _is_follower():
+        if not is_follower():
             sys.stderr.write(f"{stop}; the same command goes on from there\n")
         sys.exit(stop.exit_code)
     except KeyboardInterrupt:
@@ -41,11 +41,6 @@ def _usage(error: BaseException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "audiovq"
     return f"{error.format_message().rstrip('.')}; see {command} --help"  # type: ignore[attr-defined]
-
-
-def _is_follower() -> bool:
-    """Whether torchrun started this process as another than the first."""
-    return os.environ.get("RANK", "0") != "0"
 
 
 def _fail(message: str, *, quiet: bool = False) -> None:

@@ -1,7 +1,6 @@
 """Every command, in the order one needs them; what they do lives in the library."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -112,19 +111,22 @@ def train(
 ) -> None:
     """Train a model, or go on training: the same command on the same run.dir continues.
 
-    Ctrl-C and SIGTERM finish the step, save, and leave with exit code 130 or 143. The run folder
-    holds config.yaml, log.jsonl, checkpoints/, snapshots/, report.html and the model as model/.
+    Ctrl-C, SIGTERM and SIGUSR1 finish the step, save, and leave with exit code 130, 143 or 75. The
+    run folder holds config.yaml, log.jsonl, checkpoints/, snapshots/, report.html and the model as
+    model/, the best one by validation as best/. On several GPUs or processes: torchrun --standalone
+    --nproc_per_node=2 -m audiovq train ...; under SLURM: audiovq cp train_slurm my_jobs/.
 
     Example: audiovq train autoencoder/vq_ema data.manifest=speech.jsonl run.dir=runs/vq
     """
     from audiovq import config as configs
+    from audiovq import share
 
     recipe, resolved = _resolve(config, overrides or ())
     if show:
         print(configs.to_yaml(resolved), end="")
         return
     recipe.main(resolved)
-    if os.environ.get("RANK", "0") == "0":  # one of several processes
+    if not share.is_follower():
         print(f"model: {Path(resolved.run.dir) / 'model'}")
 
 
@@ -499,7 +501,7 @@ def cp(
 def _listing() -> dict[str, list[str]]:
     from audiovq import registry, share
 
-    kinds = {"configs": share.configs(), "recipes": share.recipes()}
+    kinds = {"configs": share.configs(), "recipes": share.recipes() + share.scripts()}
     return kinds | {kind: registry.names(kind) for kind in registry.kinds()}
 
 

@@ -24,8 +24,11 @@ def copy(name: str, target: Path) -> list[Path]:
     Raises:
         ConfigError: there is no such name, or something else is where a copy would go.
     """
-    recipe = name in share.recipes()
-    source = share.folder("recipes") / f"{name}.py" if recipe else share.config_path(name)
+    suffixes = dict.fromkeys(share.recipes(), ".py") | dict.fromkeys(share.scripts(), ".sh")
+    named = name in suffixes
+    source = (
+        share.folder("recipes") / f"{name}{suffixes[name]}" if named else share.config_path(name)
+    )
     into_folder = target.is_dir() or target.suffix != source.suffix
     first = target / source.name if into_folder else target
     copies = {first: source.read_bytes()}

@@ -1,6 +1,7 @@
 """Recipes and configs: found in a checkout beside the package, or inside the installed package."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +31,17 @@ def configs() -> list[str]:
 def recipes() -> list[str]:
     """Return the names of all recipes."""
     return sorted(p.stem for p in folder("recipes").glob("*.py") if p.stem[0] != "_")
+
+
+def scripts() -> list[str]:
+    """Return the names of all shell scripts beside the recipes."""
+    return sorted(p.stem for p in folder("recipes").glob("*.sh"))
+
+
+def is_follower() -> bool:
+    """Whether this process is one of several and not the first, by torchrun's or srun's word."""
+    slurm = os.environ.get("SLURM_PROCID", "0") if "MASTER_ADDR" in os.environ else "0"
+    return os.environ.get("RANK", slurm) != "0"
 
 
 def config_path(name: str) -> Path:

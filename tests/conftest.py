@@ -11,12 +11,18 @@ from audiovq.data import manifest as manifests
 from audiovq.data.corpora.librispeech import Config, LibriSpeech
 from audiovq.data.manifest import Manifest
 from audiovq.data.splits import assign
+from tests.figures import FIGURES
 
 FEW_SPEAKERS = 3
 
 
 def pytest_configure(config):
     torch.set_num_threads(1)  # results must not depend on it, and the cores are shared
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in FIGURES:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -195,7 +195,8 @@ def pick_device(name: str) -> torch.device:
                 f"train.device={name} is one GPU for {distributed.part()[1]} processes: use "
                 f"train.device=cuda, which gives each its own, or CUDA_VISIBLE_DEVICES"
             )
-        name = f"cuda:{distributed.local_rank()}" if name == "cuda" else name
+        if name == "cuda":  # each may be shown its own GPU alone, as SLURM does
+            name = f"cuda:{distributed.local_rank() % max(1, torch.cuda.device_count())}"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import torch
 
 from audiovq import registry
 from audiovq.train.trackers.lines import read_log
+from tests.figures import tell
 from tests.test_recipes import TINY, fingerprint, timeless, train
 from tests.test_recipes import speech as speech  # noqa: PLC0414  (a fixture)
 
@@ -197,4 +199,28 @@ def test_five_kills_and_restarts_end_where_an_undisturbed_run_does(speech, tmp_p
             time.sleep(0.05)
         assert process.returncode == 0, process.stderr.read()
     assert kills == 5
+    tell("SIGKILL of one of two ranks", kills=kills, restarts=5, ends_with="the undisturbed hash")
     assert fingerprint(folder) == fingerprint(tmp_path / "straight")
+
+
+def test_processes_started_by_srun_are_one_run(speech, tmp_path, two_ranks):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    words = ("-m", "audiovq", "train", "smoke", *TINY, f"data.manifest={speech}")
+    call = [sys.executable, *words, f"run.dir={tmp_path / 'run'}", "train.max_steps=12"]
+    call += ["data.batch_size=4", "log.every=1"]
+    shared = {"SLURM_NTASKS": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    both = [
+        subprocess.Popen(
+            call,
+            env=environment(**shared, SLURM_PROCID=str(i), SLURM_LOCALID=str(i)),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2)
+    ]
+    said = [p.communicate(timeout=120)[0] for p in both]
+    assert [p.returncode for p in both] == [0, 0]
+    assert [s.count("model: ") for s in said] == [1, 0]
+    assert fingerprint(tmp_path / "run") == fingerprint(two_ranks)
