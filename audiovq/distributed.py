@@ -87,6 +87,14 @@ def launch(config: DistributedConfig) -> Iterator[None]:
             dist.destroy_process_group()
 
 
+def backends() -> set[str]:
+    """Return by what processes can talk here: `gloo` between CPUs, `nccl` between GPUs."""
+    if not dist.is_available():
+        return set()
+    found = {"gloo": dist.is_gloo_available(), "nccl": dist.is_nccl_available()}
+    return {name for name, there in found.items() if there}
+
+
 def is_main() -> bool:
     """Whether this process is the one that writes; a lone one is."""
     return _world is None or _world.rank == 0

@@ -25,7 +25,8 @@ def test_nothing_but_audiovq_is_installed(wheel):
     shared = {n for n in names if n.startswith("audiovq/_share/")}
     expected = {
         f"audiovq/_share/{p.relative_to(ROOT).as_posix()}"
-        for p in [*(ROOT / "recipes").rglob("*.py"), *(ROOT / "configs").rglob("*.yaml")]
+        for p in [*(ROOT / "recipes").rglob("*.*"), *(ROOT / "configs").rglob("*.yaml")]
+        if p.suffix in {".py", ".sh", ".yaml"}
     }
     assert shared == expected
 

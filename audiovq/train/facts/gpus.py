@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import distributed
+
+from audiovq import distributed
 
 _DRIVER = Path("/proc/driver/nvidia/version")  # there in containers too, whether or not a GPU is
 
@@ -66,7 +67,7 @@ def look() -> Gpus:
         warnings.simplefilter("always")
         usable = torch.cuda.is_available()
         devices = tuple(map(_gpu, range(torch.cuda.device_count()))) if usable else ()
-    joins = distributed.is_available()
+    backends = distributed.backends()
     return Gpus(
         build=_build(),
         driver=driver(_DRIVER),
@@ -75,8 +76,8 @@ def look() -> Gpus:
         visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
         kernels=tuple(torch.cuda.get_arch_list()) if usable else (),
         devices=devices,
-        nccl=joins and distributed.is_nccl_available(),
-        gloo=joins and distributed.is_gloo_available(),
+        nccl="nccl" in backends,
+        gloo="gloo" in backends,
     )
 
 
