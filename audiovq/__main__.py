@@ -1,7 +1,14 @@
 """The command line: `python -m audiovq`, or `audiovq`."""
 
 import sys
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
+
+from audiovq import config as configs
+from audiovq import registry, share
+from audiovq.config import Config
+from audiovq.errors import AudioVQError, ConfigError, PeerError
+from audiovq.share import is_follower
 
 
 def main() -> None:
@@ -9,16 +16,26 @@ def main() -> None:
     import typer  # noqa: PLC0415  (importing audiovq must not import it)
 
     from audiovq.cli import app  # noqa: PLC0415
-    from audiovq.errors import AudioVQError, ConfigError, PeerError  # noqa: PLC0415
-    from audiovq.share import is_follower  # noqa: PLC0415
-    from audiovq.train.signals import Interrupted  # noqa: PLC0415
 
     # click's UsageError, which typer does not export under a name of its own
     usage_error = cast(type[Exception], typer.BadParameter.__mro__[1])
+
+    def command() -> int | None:
+        try:
+            return cast("int | None", app(sys.argv[1:] or ["--help"], standalone_mode=False))
+        except usage_error as error:
+            _fail(_usage(error), quiet=is_follower())
+            return 2
+
+    guarded(command)
+
+
+def guarded(work: Callable[[], int | None]) -> None:
+    """Do what a program does, and leave with the exit code of what came of it."""
+    from audiovq.train.signals import Interrupted  # noqa: PLC0415
+
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
-    except usage_error as error:
-        _fail(_usage(error), quiet=is_follower())
+        sys.exit(work() or 0)
     except PeerError:
         sys.exit(2)  # said by the process whose error it is
     except AudioVQError as error:
@@ -34,6 +51,20 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)
+
+
+def run_recipe(config_class: type[Config], recipe: Callable[[Any], None]) -> None:
+    """Run a recipe as a program: `python recipes/NAME.py [CONFIG] key=value ...`."""
+    words = sys.argv[1:]
+
+    def program() -> None:
+        name = words.pop(0) if words and "=" not in words[0] else ""
+        values = configs.read_yaml(share.config_path(name)) if name else {}
+        with registry.plugins(None):  # the user typed it, plug-ins included
+            config = configs.parse(config_class, configs.override(values, words), name)
+        recipe(config)
+
+    guarded(program)
 
 
 def _usage(error: BaseException) -> str:

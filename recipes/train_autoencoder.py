@@ -20,6 +20,7 @@ from torch import nn
 
 from audiovq import config as configs
 from audiovq import distributed
+from audiovq.__main__ import run_recipe
 from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.bottlenecks._base import Context, DiscreteBottleneck, Statistics
 from audiovq.data import manifest as manifests
@@ -328,3 +329,7 @@ def initialise(model: Autoencoder, batches: Iterable[Batch], device: torch.devic
     ends = torch.cat(frames).to(device).unsqueeze(1)
     real = torch.arange(together.shape[-1], device=device) < ends  # silence added is not speech
     model.bottleneck.initialise(together, Context(mask=real.unsqueeze(1)))
+
+
+if __name__ == "__main__":
+    run_recipe(Config, main)
