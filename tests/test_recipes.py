@@ -147,7 +147,7 @@ def test_every_bottleneck_trains_through_the_same_recipe(speech, tmp_path, name)
 KILLED = ("train.max_steps=12", "train.validate_every=3", "log.every=1", "log.snapshots=1")
 
 
-def _target(speech, folder, seed):
+def _target(speech, folder, seed, pause=5e-4):
     """Train in a forked process that writes slowly, so that kills also hit saves."""
     torch.set_num_threads(1)
     rng = random.Random(seed)
@@ -164,7 +164,7 @@ def _target(speech, folder, seed):
             for i in range(0, len(data), 4096):
                 file.write(data[i : i + 4096])
                 file.flush()
-                time.sleep(rng.random() * 5e-4)
+                time.sleep(rng.random() * pause)
         saving.unlink()
 
     checkpoint.atomic_write = release.atomic_write = slow
@@ -174,7 +174,7 @@ def _target(speech, folder, seed):
         checkpoint.atomic_write = release.atomic_write = real
 
 
-def _kill_until_done(speech, folder, seed) -> tuple[int, int]:
+def _kill_until_done(speech, folder, seed, pause) -> tuple[int, int]:
     """Start, kill at a random moment, start again, until a run comes through.
 
     Returns the kills, and how many of them came while a file was being written.
@@ -182,7 +182,7 @@ def _kill_until_done(speech, folder, seed) -> tuple[int, int]:
     context = multiprocessing.get_context("fork")
     rng, kills, within = random.Random(seed), 0, 0
     while True:
-        process = context.Process(target=_target, args=(speech, folder, seed))
+        process = context.Process(target=_target, args=(speech, folder, seed, pause))
         process.start()
         # Longer and longer, so that it comes through in the end.
         process.join(rng.uniform(0.02, 0.25 + 0.1 * kills))
@@ -196,13 +196,13 @@ def _kill_until_done(speech, folder, seed) -> tuple[int, int]:
         return kills, within
 
 
-def _kill_test(speech, tmp_path, undisturbed, wanted, wanted_within=0):
+def _kill_test(speech, tmp_path, undisturbed, wanted, wanted_within=0, pause=5e-4):
     straight, start = tmp_path / "straight", time.monotonic()
     train(speech, straight, *KILLED)
     kills = within = runs = 0
     while kills < wanted or within < wanted_within:
         folder = tmp_path / str(runs)
-        more = _kill_until_done(speech, folder, seed=runs)
+        more = _kill_until_done(speech, folder, seed=runs, pause=pause)
         kills, within = kills + more[0], within + more[1]
         runs += 1
         assert fingerprint(folder) == undisturbed
@@ -229,7 +229,7 @@ def test_sigkill_at_random_moments_changes_no_bit(speech, tmp_path, undisturbed)
 @pytest.mark.faults
 @pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has used torch")
 def test_two_hundred_sigkills_change_no_bit(speech, tmp_path, undisturbed):
-    _kill_test(speech, tmp_path, undisturbed, wanted=200, wanted_within=50)
+    _kill_test(speech, tmp_path, undisturbed, wanted=200, wanted_within=50, pause=0.01)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -256,6 +256,59 @@ def test_a_signal_finishes_the_step_saves_and_leaves(
     assert (tmp_path / "model" / "model.safetensors").exists()
     train(speech, tmp_path, "train.max_steps=12")
     assert fingerprint(tmp_path) == undisturbed
+
+
+def test_two_trainings_in_one_folder_are_refused(speech, tmp_path):
+    from audiovq.alone import alone
+
+    train(speech, tmp_path, "train.max_steps=2")
+    before = fingerprint(tmp_path)
+    with (
+        alone(tmp_path, "training in"),
+        pytest.raises(CheckpointError, match="another process is training in"),
+    ):
+        train(speech, tmp_path, "train.max_steps=4")
+    assert fingerprint(tmp_path) == before
+    train(speech, tmp_path, "train.max_steps=4")
+
+
+def test_a_file_that_vanishes_during_training_is_named_and_loses_nothing(speech, tmp_path):
+    import shutil as files
+
+    files.copytree(speech.parent, tmp_path / "speech")
+    manifest = tmp_path / "speech" / "speech.jsonl"
+    train(manifest, tmp_path / "run", "train.max_steps=2")
+    before = fingerprint(tmp_path / "run")
+    from audiovq.errors import AudioError
+    from audiovq.train import run as runs
+
+    read = runs.read_corpus
+
+    def read_then_lose(path):
+        found = read(path)
+        for record in found.select("train"):
+            found.file(record).unlink(missing_ok=True)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "read_corpus", read_then_lose)
+        with pytest.raises(AudioError, match=r"\.wav"):
+            train(manifest, tmp_path / "run", "train.max_steps=4")
+    assert fingerprint(tmp_path / "run") == before
+
+
+@pytest.mark.faults
+def test_nan_on_twenty_random_steps(speech, tmp_path, undisturbed, monkeypatch):
+    rng, places = random.Random(0), ("input", "encoder", "loss", "gradient")
+    for i in range(20):
+        at, where = rng.randint(1, 11), rng.choice(places)
+        with monkeypatch.context() as patch:
+            _poison(patch, where, at)
+            with pytest.raises(NonFiniteError, match=f"at step {at};"):
+                train(speech, tmp_path / str(i), "train.max_steps=12")
+        train(speech, tmp_path / str(i), "train.max_steps=12")
+        assert fingerprint(tmp_path / str(i)) == undisturbed
+    tell("NaN or infinity in a step", steps=20, stopped_and_resumed_bit_identical=20)
 
 
 # --------------------------------------------------------------------- NaN

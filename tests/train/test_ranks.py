@@ -224,3 +224,35 @@ def test_processes_started_by_srun_are_one_run(speech, tmp_path, two_ranks):
     assert [p.returncode for p in both] == [0, 0]
     assert [s.count("model: ") for s in said] == [1, 0]
     assert fingerprint(tmp_path / "run") == fingerprint(two_ranks)
+
+
+@pytest.mark.faults
+def test_signals_to_one_rank_at_random_instants_lose_no_step(speech, tmp_path):
+    """SIGTERM and SIGUSR1 in turns, until the run is through; it ends as an undisturbed one."""
+    changes = ("train.max_steps=400", "checkpoint.every=1000", "log.every=1", "data.batch_size=4")
+    run(2, speech, tmp_path / "straight", *changes)
+    rng, folder, stops = random.Random(1), tmp_path / "stopped", 0
+    words = ("-m", "audiovq", "train", "smoke", *TINY, f"data.manifest={speech}", *changes)
+    while True:
+        call, quiet = command(2, *words, f"run.dir={folder}"), {"stderr": subprocess.PIPE}
+        done = len(read_log(folder / "log.jsonl"))
+        with subprocess.Popen(
+            call, env=environment(), stderr=subprocess.PIPE, text=True
+        ) as process:
+            wait_for(
+                lambda done=done, process=process: (
+                    len(read_log(folder / "log.jsonl")) > done or process.poll() is not None
+                )
+            )
+            time.sleep(rng.random() * 0.5)
+            alive = workers(process)
+            if len(alive) == 2 and stops < 10:
+                os.kill(rng.choice(alive), (signal.SIGTERM, signal.SIGUSR1)[stops % 2])
+                stops += 1
+            said = process.communicate(timeout=120)[1]
+        if process.returncode == 0:
+            break
+        assert "all is saved" in said, said
+    assert stops >= 5
+    assert fingerprint(folder) == fingerprint(tmp_path / "straight")
+    tell("signals to one of two ranks", signals=stops, lost_steps=0, end="bit-identical")
