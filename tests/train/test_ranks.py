@@ -234,7 +234,7 @@ def test_signals_to_one_rank_at_random_instants_lose_no_step(speech, tmp_path):
     rng, folder, stops = random.Random(1), tmp_path / "stopped", 0
     words = ("-m", "audiovq", "train", "smoke", *TINY, f"data.manifest={speech}", *changes)
     while True:
-        call, quiet = command(2, *words, f"run.dir={folder}"), {"stderr": subprocess.PIPE}
+        call = command(2, *words, f"run.dir={folder}")
         done = len(read_log(folder / "log.jsonl"))
         with subprocess.Popen(
             call, env=environment(), stderr=subprocess.PIPE, text=True
