@@ -65,6 +65,9 @@ def prepare(
             metavar="NAME", help="fetch that archive of the corpus into ROOT first (repeatable)"
         ),
     ] = [],  # noqa: B006
+    check: Annotated[
+        bool, typer.Option("--check", help="only look: list bad files, write no manifest")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Decode every file once, name the bad ones, and write the manifest with its splits.
@@ -79,7 +82,15 @@ def prepare(
     """
     from audiovq.data.prepare import prepare as run
 
-    report = run(corpus, root, out, options or (), max_rejected=max_rejected, fetch=download)
+    report = run(
+        corpus,
+        root,
+        out,
+        options or (),
+        max_rejected=max_rejected,
+        fetch=download,
+        only_check=check,
+    )
     if as_json:
         _print_json(report.to_dict())
         return

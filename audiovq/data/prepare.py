@@ -62,6 +62,7 @@ def prepare(
     *,
     max_rejected: float = 0.01,
     fetch: Sequence[str] = (),
+    only_check: bool = False,
     progress: bool = True,
 ) -> PrepareReport:
     """Check every file of a corpus and write its manifest.
@@ -75,6 +76,8 @@ def prepare(
         options: `key=value` settings of the corpus.
         max_rejected: share of files that may be rejected, in [0, 1].
         fetch: archives of the corpus to download into `root` first, such as `dev-clean`.
+        only_check: write the listing and the statistics, and no manifest; any number of files may
+            be rejected.
         progress: show a bar on stderr.
 
     Raises:
@@ -97,10 +100,12 @@ def prepare(
     found = _check_all(root, utterances, progress=progress)
     listing = out.with_name(f"{out.name}.rejected.jsonl")
     _write_listing(listing, found.problems)
-    _refuse_many(found.statuses["rejected"], utterances, max_rejected, listing)
+    share = 1.0 if only_check else max_rejected
+    _refuse_many(found.statuses["rejected"], utterances, share, listing)
     records, note = assign(found.records)
     relative = os.path.relpath(root.resolve(), out.resolve().parent)
-    manifests.write(out, relative, records, corpus=corpus, note=note)
+    if not only_check:
+        manifests.write(out, relative, records, corpus=corpus, note=note)
     figures = statistics.write(out, statistics.gather(records, found.levels))
     return _report(out, records, found, note, figures)
 

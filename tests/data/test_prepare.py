@@ -10,7 +10,7 @@ import torch
 from audiovq import audio
 from audiovq.data import manifest as manifests
 from audiovq.data.corpora import _fake
-from audiovq.data.prepare import prepare
+from audiovq.data.prepare import make_corpus, prepare
 from audiovq.errors import ConfigError, ManifestError
 from tests.test_audio import ZOO, make_zoo
 
@@ -172,3 +172,15 @@ def test_two_files_that_break_off_are_not_the_same_audio(root, tmp_path):
     report = run(root, tmp_path / "m.jsonl")
     assert report.statuses["repaired"] == 2
     assert report.duplicates == 0
+
+
+def test_a_check_lists_and_counts_and_writes_no_manifest(tmp_path):
+    make_corpus("folder").fake(tmp_path / "audio")
+    (tmp_path / "audio" / "speaker0" / "0.wav").write_bytes(b"no wav")
+    (tmp_path / "audio" / "speaker1" / "0.wav").write_bytes(b"")
+    out = tmp_path / "m.jsonl"
+    report = prepare("folder", tmp_path / "audio", out, only_check=True, progress=False)
+    assert report.statuses["rejected"] == 2
+    assert not (tmp_path / "m.jsonl").exists()
+    assert len((tmp_path / "m.jsonl.rejected.jsonl").read_text().splitlines()) == 2
+    assert (tmp_path / "m.jsonl.stats.json").exists()
