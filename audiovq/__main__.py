@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 from audiovq import config as configs
@@ -61,7 +62,9 @@ def run_recipe(config_class: type[Config], recipe: Callable[[Any], None]) -> Non
         name = words.pop(0) if words and "=" not in words[0] else ""
         values = configs.read_yaml(share.config_path(name)) if name else {}
         with registry.plugins(None):  # the user typed it, plug-ins included
-            config = configs.parse(config_class, configs.override(values, words), name)
+            config = configs.parse(
+                config_class, configs.override(values, words), name or Path(sys.argv[0]).name
+            )
         recipe(config)
 
     guarded(program)

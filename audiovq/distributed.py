@@ -38,7 +38,10 @@ class DistributedConfig(Config):
 
     start_timeout: float = Field(300.0, gt=0, description="for all processes to be there (s)")
     step_timeout: float = Field(
-        100.0, gt=0, description="for the slowest process, in a step, a validation or a save (s)"
+        100.0,
+        gt=0,
+        description="for the slowest process: in a step, a validation, a save, or one "
+        "process's look at all files before the first step (s)",
     )
 
 
@@ -60,8 +63,9 @@ def launch(config: DistributedConfig) -> Iterator[None]:
     """Join the other processes, if the environment says that there are some, within the block.
 
     Raises:
-        ConfigError: the environment is incomplete, or nobody else comes.
-        DistributedError: another process died or hangs; names its rank and step.
+        ConfigError: the environment is incomplete.
+        DistributedError: nobody else comes, or another process died or hangs; names its rank and
+            step.
     """
     global _world  # noqa: PLW0603  (a process is one rank, as it has one working directory)
     place = _place()
@@ -75,11 +79,11 @@ def launch(config: DistributedConfig) -> Iterator[None]:
         yield
         dist.barrier()  # rank 0 may keep the store: it leaves last
     except BaseException as error:
-        blamed = _world.pulse.explain(error) if isinstance(error, RuntimeError) else None
+        blamed = _world.pulse.explain(error) if _is_of_exchange(error) else None
         _world.pulse.leave(error)
         if blamed is None:
             raise
-        raise DistributedError(f"rank {rank}: {blamed}") from None
+        raise DistributedError(f"rank {rank}: {blamed}") from error
     finally:
         _world.pulse.end()
         _world = None
@@ -218,6 +222,15 @@ def hold(network: nn.Module) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+def _is_of_exchange(error: BaseException) -> bool:
+    """Whether an error is of messages between processes, not of this one's own work."""
+    if not isinstance(error, RuntimeError):
+        return False
+    text = str(error).lower()
+    signs = ("gloo", "nccl", "connection", "timed out", "store", "process group", "socket")
+    return isinstance(error, dist.DistError) or any(sign in text for sign in signs)
+
+
 def _place() -> tuple[int, int, int] | None:
     """Return rank, number of processes and rank on this machine; None: there is but one."""
     env = os.environ
@@ -277,7 +290,7 @@ def _join(rank: int, size: int, local: int, config: DistributedConfig) -> Store:
         )
     except (RuntimeError, ValueError, OSError) as error:
         first = str(error).strip().split("\n")[0][:200]
-        raise ConfigError(
+        raise DistributedError(  # of this rank alone, so it says so itself
             f"rank {rank} of {size} could not join the others at {env['MASTER_ADDR']}:"
             f"{env['MASTER_PORT']} within {config.start_timeout:g} s: {first}"
         ) from None
@@ -339,6 +352,11 @@ class _Pulse:
                         os.kill(int(pid), signal.SIGKILL)
             elif int(step) < self.step:
                 found.append(f"rank {rank} is still at step {step}")
+        if not found and "timed out" in str(error).lower():
+            return (
+                f"step {self.step}: all ranks live, but one took longer than "
+                f"distributed.step_timeout: raise it"
+            )
         return "; ".join(found) or None
 
     def _read(self, name: str) -> dict[int, str]:

@@ -132,6 +132,7 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
     loader = Loader(
         manifest, manifest.select("train"), config.data, model.sample_rate, config.train.seed
     )
+    runs.refuse_empty_parts(config.data.batch_size, config.train.micro_batches)
     batches = partial(loader.batches, part=distributed.part())
 
     def some_batches() -> Iterable[Batch]:
@@ -146,13 +147,14 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
     measure = make_validate(manifest, config, device, log)
 
     def validate(at: int) -> dict[str, float]:
-        figures = measure(model, at, "validation")
+        figures, kept = measure(model, at, "validation"), model
         if average.active:
             averaged = average.model(some_batches, device)
             figures |= measure(averaged, at, "validation/average")
             runs.save_model(averaged, folder / "average")
+            kept = averaged if config.best.metric.startswith("validation/average/") else model
         if best.improves(at, figures):
-            runs.save_model(model, folder / "best")
+            runs.save_model(kept, folder / "best")
         return figures
 
     def save(at: int) -> None:

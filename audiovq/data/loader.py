@@ -150,14 +150,8 @@ class Loader:
             part: which of how many parts of every batch.
 
         Raises:
-            ConfigError: a batch does not have so many items.
             AudioError: a file could be read when the corpus was prepared, and cannot now.
         """
-        if part[1] > self.config.batch_size:
-            raise ConfigError(
-                f"data.batch_size={self.config.batch_size} cannot be shared by {part[1]} "
-                f"processes: make it at least that large"
-            )
         loader = DataLoader(
             _Part(self.items, *part),
             batch_sampler=_Numbers(step, self.config.batch_size),

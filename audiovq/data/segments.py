@@ -9,7 +9,6 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +59,7 @@ class Segments:
         self.rates = np.array([r.sample_rate for r in records], np.int64)
         slots = np.maximum(1, np.round(self.lengths / self.rates / seconds)).astype(np.int64)
         self._slot_record = np.repeat(np.arange(len(records)), slots)
-        self._order = lru_cache(maxsize=2)(self._permutation)
+        self._orders: dict[int, npt.NDArray[np.int64]] = {}  # of the last epochs that were asked
 
     def __len__(self) -> int:
         """Number of samples in an epoch."""
@@ -80,6 +79,11 @@ class Segments:
         room = int(self.lengths[record]) - size + 1
         place = key if attempt == 0 else item_key(key, epoch, attempt)
         return Draw(record, place % room, size, key, speed)
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        if epoch not in self._orders:
+            self._orders = dict(list(self._orders.items())[-1:]) | {epoch: self._permutation(epoch)}
+        return self._orders[epoch]
 
     def _permutation(self, epoch: int) -> npt.NDArray[np.int64]:
         key = np.array([self.seed, epoch], np.uint64)

@@ -58,9 +58,16 @@ class Best:
         return 0 < self.config.patience <= self.waited
 
     def state_dict(self) -> dict[str, Any]:
-        """Return value, step and waiting."""
-        return {"value": self.value, "step": self.step, "waited": self.waited}
+        """Return metric, value, step and waiting."""
+        return {
+            "metric": self.config.metric,
+            "value": self.value,
+            "step": self.step,
+            "waited": self.waited,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        """Restore value, step and waiting."""
+        """Restore value, step and waiting; of another metric there is nothing to restore."""
+        if state["metric"] != self.config.metric:
+            return
         self.value, self.step, self.waited = state["value"], state["step"], state["waited"]

@@ -122,9 +122,10 @@ def fit(
             # read once: a signal from here on waits for the next step
             stopping = distributed.agree(stop.requested or (TIME_IS_UP if clock.is_up else 0))
             last = done == intervals.max_steps
-            validating = last or stopping == TIME_IS_UP or done % intervals.validate_every == 0
+            validating = last or done % intervals.validate_every == 0
             saving = last or stopping != 0 or done % save_every == 0
-            flushing = saving or done % log.config.every == 0
+            # before a validation, too: it may end training, and then comes a save
+            flushing = saving or validating or done % log.config.every == 0
             if flushing or on_cpu:
                 guard.raise_if_not(lambda: _parameters(network))
             if flushing:
@@ -136,6 +137,9 @@ def fit(
                 last = last or given_up()
             if saving or last:  # at the end, so that the log holds all a checkpoint has behind it
                 save(done)
+                distributed.agree(
+                    0
+                )  # no rank leaves, and has the others ended, before all is written
             if stopping:
                 raise Interrupted(stopping, done)
             if last:

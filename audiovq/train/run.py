@@ -25,7 +25,7 @@ from audiovq.data import manifest as manifests
 from audiovq.data.corruption import Corruption
 from audiovq.data.loader import DataConfig
 from audiovq.data.manifest import Manifest
-from audiovq.errors import ConfigError, DistributedError
+from audiovq.errors import ConfigError, DistributedError, ManifestError
 from audiovq.files import atomic_write, remove_stale
 from audiovq.train.levels import Levels
 from audiovq.train.trackers.lines import read_log
@@ -211,6 +211,11 @@ def validation_items(
 ) -> list[tuple[str, Float[Tensor, "1 1 L"]]]:
     """Return id and beginning of validation utterances, spread evenly over the split."""
     records = manifest.select("validation")
+    if not records:
+        raise ManifestError(
+            f"{manifest.path} has no records to validate on: prepare the corpus with more "
+            f"speakers, or mark some records' split as validation"
+        )
     chosen = records[:: max(1, math.ceil(len(records) / most))]
     items = []
     for r in chosen:
@@ -244,6 +249,25 @@ def together(
 def _on(statistics: Statistics | None, device: torch.device | str) -> Statistics | None:
     moved: Statistics | None = pytree.tree_map_only(Tensor, lambda t: t.to(device), statistics)
     return moved
+
+
+def refuse_empty_parts(batch_size: int, micro_batches: int) -> None:
+    """Look whether every process and every micro-batch gets something.
+
+    Raises:
+        ConfigError: the batch is too small.
+    """
+    ranks = distributed.part()[1]
+    if batch_size < ranks:
+        raise ConfigError(
+            f"data.batch_size={batch_size} cannot be shared by {ranks} processes: make it at least "
+            f"that large"
+        )
+    if batch_size // ranks < micro_batches:
+        raise ConfigError(
+            f"train.micro_batches={micro_batches} is more than the {batch_size // ranks} segments "
+            f"that data.batch_size={batch_size} gives each of {ranks} processes: lower it"
+        )
 
 
 def save_model(model: Autoencoder, folder: Path) -> None:
@@ -282,7 +306,9 @@ def write_report(folder: Path, name: str) -> None:
     add_curves(page, {name: entries})
     for original in sorted((folder / "snapshots").glob("*.original.wav")):
         stem = original.name.removesuffix(".original.wav")
-        newest = max((folder / "snapshots").glob(f"{stem}.step-*.wav"))
+        newest = max((folder / "snapshots").glob(f"{stem}.step-*.wav"), default=None)
+        if newest is None:  # killed between the two
+            continue
         x, x_hat = audio.load(original), audio.load(newest)
         rate = audio.probe(original).sample_rate
         page.heading(f"Validation utterance {stem}")

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -228,9 +229,11 @@ def test_lengths_of_the_whole_step_are_known_without_loading(mixed):
             assert all(torch.equal(b.step_lengths, batch.lengths) for b in each)
 
 
-def test_more_processes_than_items_are_refused(mixed):
-    with pytest.raises(ConfigError, match="batch_size=3 cannot be shared by 4 processes"):
-        next(loader(mixed).batches(0, (0, 4)))
+def test_items_can_be_sent_to_a_worker_that_is_spawned(mixed):
+    items = loader(mixed).items
+    items.load(3)
+    again = pickle.loads(pickle.dumps(items))
+    assert torch.equal(again.load(4)[0], items.load(4)[0])
 
 
 def test_a_batch_in_parts_is_the_batch(mixed):

@@ -62,11 +62,48 @@ def test_a_time_budget_saves_and_the_same_command_goes_on(speech, tmp_path):
     with pytest.raises(Interrupted, match="stopped by train.max_hours at step 1") as stopped:
         train(speech, tmp_path / "a", "train.max_steps=6", "train.max_hours=1e-9")
     assert stopped.value.exit_code == 0
-    assert "validation/mel" in read_log(tmp_path / "a" / "log.jsonl")[-1]
     train(speech, tmp_path / "a", "train.max_steps=6")
     train(speech, tmp_path / "b", "train.max_steps=6", "train.validate_every=1")
     a, b = (audiovq.load(tmp_path / n).fingerprint() for n in "ab")
     assert a == b
+
+
+def test_a_time_budget_changes_no_early_stop(speech, tmp_path):
+    changes = ("best.patience=2", "train.validate_every=4", "train.max_steps=40", "optim.lr=1e-9")
+    train(speech, tmp_path / "a", *changes)
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            train(speech, tmp_path / "b", *changes, "train.max_hours=1e-9")
+    train(speech, tmp_path / "b", *changes)
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
+    entries = read_log(tmp_path / "a" / "log.jsonl")
+    assert any("train/loss" in e and e["step"] == entries[-1]["step"] for e in entries)
+
+
+def test_another_metric_starts_anew_and_one_of_the_average_keeps_the_average(speech, tmp_path):
+    changes = ("train.validate_every=2", "train.average=0.9")
+    train(speech, tmp_path, "train.max_steps=2", *changes)
+    better = "best.metric=validation/average/level_db"
+    train(speech, tmp_path, "train.max_steps=4", *changes, better)
+    state = torch.load(tmp_path / "checkpoints" / "step-000000004.pt", weights_only=True)
+    assert state["parts"]["best"]["metric"] == "validation/average/level_db"
+    models = {n: audiovq.load(tmp_path / n).fingerprint() for n in ("best", "average", "model")}
+    assert models["best"] == models["average"] != models["model"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["train.micro_batches=4"], "train.micro_batches=4 is more than the 2 segments"),
+        (
+            ["data.batch_size=1", "train.micro_batches=2"],
+            "=2 is more than the 1 segments",
+        ),
+    ],
+)
+def test_more_micro_batches_than_items_are_refused(speech, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        train(speech, tmp_path, *changes)
 
 
 def test_averages_follow_their_formula():

@@ -40,7 +40,7 @@ def test_snapshots_are_sounds_and_pictures(tmp_path):
     log.snapshot(5, "a/b c", x, x * 0.5, 16000)
     names = sorted(p.name for p in (tmp_path / "snapshots").iterdir())
     assert names == [
-        "a_b_c.original.wav",
-        "a_b_c.step-000000005.png",
-        "a_b_c.step-000000005.wav",
+        "a_b_c-0af99a.original.wav",
+        "a_b_c-0af99a.step-000000005.png",
+        "a_b_c-0af99a.step-000000005.wav",
     ]

@@ -1,5 +1,6 @@
 """`snapshots/`: a few validation utterances as they sound and look."""
 
+import hashlib
 from pathlib import Path
 
 from audiovq import audio
@@ -23,6 +24,8 @@ class Snapshots(Tracker):
         self.folder.mkdir(exist_ok=True)
         remove_stale(self.folder)
         safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in snapshot.name)[:80]
+        if safe != snapshot.name:  # two names may become one
+            safe += f"-{hashlib.sha256(snapshot.name.encode()).hexdigest()[:6]}"
         if not (self.folder / f"{safe}.original.wav").exists():
             audio.save(self.folder / f"{safe}.original.wav", snapshot.x, rate)
         audio.save(self.folder / f"{safe}.step-{step:09d}.wav", snapshot.x_hat, rate)

@@ -1,5 +1,6 @@
 """Weights & Biases, online or offline."""
 
+import contextlib
 import io
 import json
 import os
@@ -18,7 +19,8 @@ from audiovq.files import atomic_write
 from audiovq.train.trackers._base import Snapshot, Tracker
 
 _BINS = 64
-_USER_INFO = re.compile(r"(\w+://)[^/\s@]+@")
+_USER_INFO = re.compile(r"(\w+://)\S*@")
+_QUERY = re.compile(r"(\w+://[^\s?]*)\?\S*")
 
 
 class WandB(Tracker):
@@ -26,8 +28,9 @@ class WandB(Tracker):
 
     The run's id is kept in the run folder, so a continued run is one run there, too. Steps are a
     figure of their own, because a run that goes on from a checkpoint takes some steps twice.
-    Nothing but the resolved config describes the run: no environment, command or code is sent, and
-    the key stays where `wandb login` or WANDB_API_KEY has it.
+    What describes the run is the resolved config, paths included, and what W&B itself adds: its own
+    and Python's version and the platform. No environment variable, command, package list or code is
+    sent, and the key stays where `wandb login` or WANDB_API_KEY has it.
 
     Args:
         folder: the run folder.
@@ -65,6 +68,7 @@ class WandB(Tracker):
                     x_disable_meta=True,
                     x_disable_machine_info=True,
                     x_disable_stats=True,
+                    x_save_requirements=False,
                 ),
             )
         except (wandb.Error, OSError) as error:
@@ -116,7 +120,7 @@ class WandB(Tracker):
 def _identity(folder: Path) -> str:
     """Return the id of this folder's run, made at its first start."""
     path = folder / "wandb.json"
-    if path.exists():
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # none yet, or torn
         return str(json.loads(path.read_text("utf-8"))["id"])
     identity = secrets.token_hex(4)
     atomic_write(path, json.dumps({"id": identity}) + "\n")
@@ -124,9 +128,9 @@ def _identity(folder: Path) -> str:
 
 
 def _without_secrets(value: Any) -> Any:
-    """Return settings without user names and passwords in addresses."""
+    """Return settings without users, passwords and queries in addresses."""
     if isinstance(value, str):
-        return _USER_INFO.sub(r"\1", value)
+        return _QUERY.sub(r"\1", _USER_INFO.sub(r"\1", value))
     if isinstance(value, Mapping):
         return {k: _without_secrets(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

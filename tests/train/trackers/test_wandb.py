@@ -11,7 +11,7 @@ from wandb.proto import wandb_internal_pb2 as proto  # noqa: E402
 
 from audiovq.errors import ConfigError  # noqa: E402
 from audiovq.train.trackers.lines import read_log  # noqa: E402
-from audiovq.train.trackers.wandb import WandB, _without_secrets  # noqa: E402
+from audiovq.train.trackers.wandb import WandB, _identity, _without_secrets  # noqa: E402
 from tests.test_recipes import speech as speech  # noqa: E402, PLC0414  (a fixture)
 from tests.test_recipes import train  # noqa: E402
 
@@ -102,6 +102,17 @@ def test_no_secret_is_in_any_file(tracked):
 def test_addresses_lose_their_user():
     settings = {"a": [f"https://me:{CANARY}@host/x", 1], "b": {"c": "s3://bucket/key"}}
     assert _without_secrets(settings) == {"a": ["https://host/x", 1], "b": {"c": "s3://bucket/key"}}
+
+
+def test_queries_and_odd_passwords_are_cut_too():
+    for text in (f"https://u:{CANARY}/w@h/x", f"https://u:a@{CANARY}@h/x", f"s3://h/x?t={CANARY}"):
+        assert CANARY not in _without_secrets(text)
+
+
+def test_a_torn_identity_is_a_new_run(tmp_path):
+    (tmp_path / "wandb.json").write_text('{"id"')
+    assert len(_identity(tmp_path)) == 8
+    assert _identity(tmp_path) == _identity(tmp_path)
 
 
 def test_online_without_a_key_is_refused_in_words(tmp_path, monkeypatch):
