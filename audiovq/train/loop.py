@@ -137,9 +137,8 @@ def fit(
                 last = last or given_up()
             if saving or last:  # at the end, so that the log holds all a checkpoint has behind it
                 save(done)
-                distributed.agree(
-                    0
-                )  # no rank leaves, and has the others ended, before all is written
+                # no rank leaves, and has its launcher end the one that writes, before all is written
+                distributed.agree(0)
             if stopping:
                 raise Interrupted(stopping, done)
             if last:
