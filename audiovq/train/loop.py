@@ -137,7 +137,7 @@ def fit(
                 last = last or given_up()
             if saving or last:  # at the end, so that the log holds all a checkpoint has behind it
                 save(done)
-                # no rank leaves, and has the launcher end the one that writes, before it has written
+                # who leaves sooner has the launcher end the rank that still writes
                 distributed.agree(0)
             if stopping:
                 raise Interrupted(stopping, done)
