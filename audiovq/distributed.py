@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -213,6 +213,18 @@ def wrap(model: nn.Module, device: torch.device) -> nn.Module:
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     ids = None if device.type == "cpu" else [device]
     return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True, **quiet)
+
+
+def settle(network: nn.Module, loss: Callable[[], Tensor]) -> None:
+    """Go through one backward whose gradient is thrown away, where there are several processes.
+
+    After its first backward DDP puts gradients into other buckets, and of three or more numbers
+    the place in a bucket decides the order of summation: a run that goes on would begin again with
+    the first buckets, and differ in the last bits from one that was never stopped.
+    """
+    if isinstance(network, DistributedDataParallel):
+        loss().backward()  # type: ignore[no-untyped-call]
+        network.zero_grad(set_to_none=True)
 
 
 def hold(network: nn.Module) -> AbstractContextManager[None]:

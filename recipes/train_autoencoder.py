@@ -143,6 +143,7 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
         average.reset()
     network = around(model, config.train, device)
     forward = make_forward(network, model, config, device)
+    distributed.settle(network, lambda: forward(next(iter(some_batches()))).loss)
     log = Log(folder, config.log, start, config.train.max_steps, config.model_dump(mode="json"))
     measure = make_validate(manifest, config, device, log)
 
