@@ -1,0 +1,66 @@
+"""The app, and what several commands share: arguments, options, loading a model."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audiovq.errors import ConfigError
+
+app = typer.Typer(
+    name="audiovq",
+    help="Discrete codes from speech: prepare a corpus, train, listen, extract, evaluate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ModelArgument = Annotated[
+    Path, typer.Argument(help="a model folder, or a run folder that holds one as `model/`")
+]
+ManifestArgument = Annotated[Path, typer.Argument(help="a manifest made by `audiovq prepare`")]
+OutWav = Annotated[
+    Path,
+    typer.Option("-o", "--out", help="folder for the wav files, or FILE.wav for one recording"),
+]
+Threads = Annotated[int, typer.Option(min=1, max=256, help="CPU threads")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+Plugin = Annotated[
+    list[str], typer.Option(help="dotted name of a plug-in component you trust (repeatable)")
+]
+
+
+class SplitName(StrEnum):
+    """Splits of a manifest."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+    all = "all"
+
+
+def load_model(path: Path, device: str, plugins: list[str]) -> Any:
+    from audiovq import release
+    from audiovq.train.run import pick_device
+
+    try:
+        chosen = pick_device(device)
+    except ConfigError as error:  # the check is shared with training, where it is a setting
+        raise ConfigError(str(error).replace("train.device=", "--device ")) from None
+    return release.load(path, plugins).to(chosen)
+
+
+def set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    print()
