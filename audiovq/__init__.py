@@ -16,10 +16,14 @@ Axis letters everywhere: B batch, C channels, L samples, T frames, D code dimens
 K codebooks, N codebook size.
 """
 
-from audiovq import audio, units
-from audiovq.autoencoder import Autoencoder, AutoencoderConfig
+from typing import TYPE_CHECKING, Any
+
 from audiovq.errors import AudioVQError
-from audiovq.release import load
+
+if TYPE_CHECKING:
+    from audiovq import audio, units
+    from audiovq.autoencoder import Autoencoder, AutoencoderConfig
+    from audiovq.release import load
 
 __version__ = "0.1.0"
 
@@ -32,3 +36,24 @@ __all__ = [
     "load",
     "units",
 ]
+
+_FROM = {
+    "Autoencoder": "audiovq.autoencoder",
+    "AutoencoderConfig": "audiovq.autoencoder",
+    "load": "audiovq.release",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: a command that needs no torch starts at once."""
+    import importlib  # noqa: PLC0415
+
+    if name in _FROM:
+        return getattr(importlib.import_module(_FROM[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"audiovq.{name}")
+    raise AttributeError(f"module 'audiovq' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

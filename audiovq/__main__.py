@@ -10,6 +10,7 @@ from audiovq import registry, share
 from audiovq.config import Config
 from audiovq.errors import AudioVQError, ConfigError, PeerError
 from audiovq.share import is_follower
+from audiovq.train.interrupted import Interrupted
 
 
 def main() -> None:
@@ -33,8 +34,6 @@ def main() -> None:
 
 def guarded(work: Callable[[], int | None]) -> None:
     """Do what a program does, and leave with the exit code of what came of it."""
-    from audiovq.train.signals import Interrupted  # noqa: PLC0415
-
     try:
         sys.exit(work() or 0)
     except PeerError:

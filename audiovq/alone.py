@@ -1,8 +1,9 @@
-"""One process at a time in a folder."""
+"""Who may work in a folder: one process alone, or several that know of each other."""
 
 import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from audiovq.errors import CheckpointError
@@ -11,6 +12,9 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+_PATIENCE = 30.0  # seconds that one of several waits for another that tidies up
+_PAUSE = 0.2
 
 
 @contextlib.contextmanager
@@ -30,20 +34,87 @@ def alone(folder: Path, work: str) -> Iterator[int | None]:
     Raises:
         CheckpointError: another process is at work there.
     """
+    with _opened(folder) as descriptor:
+        if descriptor is not None and not _lock(descriptor, exclusive=True):
+            _refuse(folder, work)
+        yield descriptor
+
+
+@contextlib.contextmanager
+def among(folder: Path, work: str, first: Callable[[], object]) -> Iterator[None]:
+    """Share a folder with processes that call this, and keep out those that want it `alone`.
+
+    Args:
+        folder: must exist.
+        work: what is done there, for the error.
+        first: called by whoever comes while nobody else is there.
+
+    Raises:
+        CheckpointError: another process has the folder for itself.
+    """
+    with _opened(folder) as descriptor:
+        if descriptor is not None:
+            if _lock(descriptor, exclusive=True) and can_lock(folder):
+                first()
+            patience = time.monotonic() + _PATIENCE
+            while not _lock(descriptor, exclusive=False):
+                if time.monotonic() > patience:
+                    _refuse(folder, work)
+                time.sleep(_PAUSE)
+        yield
+
+
+@contextlib.contextmanager
+def if_alone(folder: Path) -> Iterator[bool]:
+    """Yield whether nobody else is in the folder; if so nobody comes in within the block."""
+    with _opened(folder) as descriptor:
+        yield descriptor is None or _lock(descriptor, exclusive=True)
+
+
+def can_lock(folder: Path) -> bool:
+    """Return whether the file system knows locks; some of networks do not."""
+    if fcntl is None:
+        return False
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _lock(descriptor: int, *, exclusive: bool) -> bool:
+    """Return whether the lock was got; also where there are none.
+
+    Work without locks is safe to do twice, only wasteful.
+    """
+    kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    with contextlib.suppress(OSError):
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def _refuse(folder: Path, work: str) -> None:
+    raise CheckpointError(
+        f"another process is {work} {folder}: wait for it, or choose another folder"
+    )
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int | None]:
     if fcntl is None:
         yield None
         return
     descriptor = os.open(folder, os.O_RDONLY)
     _held.add(descriptor)
     try:
-        # some network file systems cannot lock; the work is safe to do twice, only wasteful
-        with contextlib.suppress(OSError):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CheckpointError(
-                    f"another process is {work} {folder}: wait for it, or choose another folder"
-                ) from None
         yield descriptor
     finally:
         _held.discard(descriptor)

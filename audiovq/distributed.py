@@ -68,11 +68,11 @@ def launch(config: DistributedConfig) -> Iterator[None]:
             step.
     """
     global _world  # noqa: PLW0603  (a process is one rank, as it has one working directory)
-    place = _place()
-    if place is None or _world is not None:
+    here = place()
+    if here is None or _world is not None:
         yield
         return
-    rank, size, local_rank = place
+    rank, size, local_rank = here
     store = _join(rank, size, local_rank, config)
     _world = _World(rank, size, local_rank, _Pulse(store, rank, size))
     try:
@@ -243,8 +243,11 @@ def _is_of_exchange(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or any(sign in text for sign in signs)
 
 
-def _place() -> tuple[int, int, int] | None:
-    """Return rank, number of processes and rank on this machine; None: there is but one."""
+def place() -> tuple[int, int, int] | None:
+    """Return rank, number of processes and rank on this machine; None: there is but one.
+
+    What the environment says, for work that is shared without any exchange.
+    """
     env = os.environ
     slurm = "RANK" not in env and "MASTER_ADDR" in env and "SLURM_PROCID" in env
     keys = (

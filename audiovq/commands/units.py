@@ -1,27 +1,28 @@
-"""Commands on the codes of a corpus."""
+"""Commands that make codes of a corpus."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from audiovq.commands._app import (
-    Device,
-    ManifestArgument,
-    ModelArgument,
-    Plugin,
-    SplitName,
-    Threads,
-    app,
-    load_model,
-    set_threads,
-)
+from audiovq.commands._app import Device, Plugin, SplitName, Threads, app, load_model, set_threads
+from audiovq.units.metadata import Metadata, ShardFormat
+
+CorpusArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MANIFEST",
+        help="a manifest made by `audiovq prepare`, a folder of recordings, or a tar of them",
+    ),
+]
 
 
 @app.command()
 def extract(
-    model: ModelArgument,
-    manifest: ManifestArgument,
+    model: Annotated[
+        Path, typer.Argument(help="a model folder, or a run folder that holds one as `model/`")
+    ],
+    manifest: CorpusArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for the codes")] = Path("units"),
     split: Annotated[SplitName, typer.Option(help="which records")] = SplitName.all,
     exact: Annotated[
@@ -31,6 +32,9 @@ def extract(
         ),
     ] = True,
     threads: Threads = 1,
+    shards: Annotated[
+        ShardFormat, typer.Option(help="format of the files: parquet needs the extra `units`")
+    ] = "parquet",
     max_rejected: Annotated[
         float, typer.Option(min=0, max=1, help="share of recordings that may be unusable")
     ] = 0.01,
@@ -39,25 +43,58 @@ def extract(
 ) -> None:
     """Write the codes of a corpus: units.json and shards, read by `audiovq.units.load(DIR)`.
 
-    Killed anywhere, the same command goes on and ends with the same bytes, with any --threads.
+    Killed anywhere, the same command goes on and ends with the same bytes, with any --threads and
+    any number of processes: torchrun --nproc_per_node=4 -m audiovq extract ... shares the shards
+    among them, on one machine or many. Recordings that cannot be used are listed in
+    DIR/rejected.jsonl. Long ones are streamed. `audiovq verify DIR` checks the codes,
+    `audiovq export-units` writes other formats, `audiovq evaluate-units` says what they are worth.
 
     Example: audiovq extract runs/vq speech.jsonl -o units
     """
-    from audiovq.data import manifest as manifests
+    from audiovq.units.finished import finished, request
+
+    asked = request(model, manifest)
+    splits = None if split == SplitName.all else (split.value,)
+    kind = "cuda" if device.startswith("cuda") else device
+    done = finished(out, asked, splits=splits, exact=exact, shard_format=shards, device=kind)
+    if done is not None:
+        _say(out, done)
+        return
+
+    from audiovq import share
+    from audiovq.units.corpus import open_corpus
     from audiovq.units.extract import extract as run
 
-    set_threads(1)  # each utterance is computed by one thread; --threads utterances at a time
+    set_threads(1)  # each batch is computed by one thread; --threads batches at a time
+    corpus, unreadable = open_corpus(manifest)
     units = run(
-        load_model(model, device, plugin),
-        manifests.read(manifest),
+        load_model(model, _of_this_process(device), plugin),
+        corpus,
         out,
-        splits=None if split == SplitName.all else [split.value],
+        splits=splits,
         exact=exact,
         threads=threads,
         max_rejected=max_rejected,
+        shard_format=shards,
+        unreadable=unreadable,
+        request=asked,
     )
-    m = units.metadata
+    if not share.is_follower():
+        _say(out, units.metadata)
+
+
+def _of_this_process(device: str) -> str:
+    """Return the GPU that is this process's own, if there are several processes."""
+    from audiovq import distributed
+
+    place = distributed.place()
+    return f"cuda:{place[2]}" if device == "cuda" and place is not None else device
+
+
+def _say(out: Path, m: Metadata) -> None:
+    number = sum(shard.records for shard in m.shards)
+    bad = f", {m.rejected} left out (rejected.jsonl)" if m.rejected else ""
     print(
-        f"{out}: {len(units)} utterances, {m.frame_rate:g} frames per second, "
+        f"{out}: {number} utterances{bad}, {m.frame_rate:g} frames per second, "
         f"codebook sizes {m.codebook_sizes}, {m.bitrate:.0f} bit/s nominal"
     )

@@ -21,6 +21,7 @@ class Coder(ABC):
             stands for samples [t * hop_length, (t + 1) * hop_length).
         codebook_sizes: codebook size N of each row of codes.
         layout: what each row of codes holds.
+        device: kind of device that computes them, on which rounding depends.
     """
 
     label: str
@@ -28,6 +29,7 @@ class Coder(ABC):
     hop_length: int
     codebook_sizes: tuple[int, ...]
     layout: tuple[str, ...]
+    device: str = "cpu"
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -76,6 +78,7 @@ class ModelCoder(Coder):
         self.sample_rate, self.hop_length = model.sample_rate, model.hop_length
         self.codebook_sizes, self.layout = model.codebook_sizes, model.layout
         self._device = next(model.parameters()).device
+        self.device = self._device.type
 
     def fingerprint(self) -> str:
         """Return the model's fingerprint."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from audiovq.data.manifest import Record
 from audiovq.errors import CheckpointError, ManifestError
 from audiovq.files import atomic_write
+from audiovq.units.parts import Done
 
 NAME = "rejected.jsonl"
 
@@ -17,18 +18,47 @@ class Rejected:
     Args:
         folder: the units folder.
         records: all records of the extraction.
-        settled: ids whose shard is finished. What an earlier run said about any other is
-            forgotten: that recording is tried again, and may have been mended meanwhile.
+        unreadable: id and reason of what could not even become a record; listed first.
+        most: share of all recordings that may be unusable, in [0, 1].
     """
 
-    def __init__(self, folder: Path, records: Sequence[Record], settled: set[str]) -> None:
-        self.path = folder / NAME
-        self._order = {record.id: place for place, record in enumerate(records)}
-        self._reasons = {k: v for k, v in _read(self.path).items() if k in settled}
+    def __init__(
+        self, folder: Path, records: Sequence[Record], unreadable: Mapping[str, str], most: float
+    ) -> None:
+        self.path, self._most, self._unreadable = folder / NAME, most, dict(unreadable)
+        names = [*unreadable, *(record.id for record in records)]
+        self._order = {name: place for place, name in enumerate(names)}
+        self._reasons = dict(unreadable)
+
+    def __len__(self) -> int:
+        return len(self._reasons)
+
+    def take_up(self, notes: Mapping[str, Done], settled: set[str]) -> None:
+        """Begin with what is known of finished shards.
+
+        What was said earlier about any other recording is forgotten: it is tried again, and may
+        have been mended meanwhile.
+
+        Args:
+            notes: of finished shards, whose rejected recordings count.
+            settled: ids of all recordings of finished shards.
+        """
+        earlier = {k: v for k, v in _read(self.path).items() if k in settled}
+        noted = {k: v for note in notes.values() for k, v in note.rejected.items()}
+        self._reasons = self._unreadable | earlier | noted
+        self._limit()
 
     def add(self, reasons: Mapping[str, str]) -> None:
-        """Note more recordings, and bring the file up to date in one step."""
+        """Note more recordings.
+
+        Raises:
+            ManifestError: they are more than are put up with; the list is written.
+        """
         self._reasons.update(reasons)
+        self._limit()
+
+    def write(self) -> None:
+        """Bring the file up to date in one step."""
         entries = sorted(self._reasons.items(), key=lambda entry: self._order[entry[0]])
         if entries:
             lines = (json.dumps({"id": k, "reason": v}, ensure_ascii=False) for k, v in entries)
@@ -36,19 +66,24 @@ class Rejected:
         else:
             self.path.unlink(missing_ok=True)
 
-    def limit(self, most: float) -> None:
-        """Refuse to go on when more than that share of all records is unusable.
+    def too_many(self) -> str | None:
+        """Return what is wrong when more than the given share of all records is unusable.
 
-        Raises:
-            ManifestError: says how many, where they are listed, and what would allow them.
+        Says how many, where they are listed, and what would allow them; the list is written.
         """
         bad, total = len(self._reasons), len(self._order)
-        if bad > most * total:
-            share = -(-bad * 100 // total) / 100  # rounded up, so that it is accepted
-            raise ManifestError(
-                f"{bad} of {total} recordings cannot be used (listed in {self.path}); mend them, "
-                f"or allow more with --max-rejected {share:.2f}"
-            )
+        if bad <= self._most * total:
+            return None
+        self.write()
+        share = -(-bad * 100 // total) / 100  # rounded up, so that it is accepted
+        return (
+            f"{bad} of {total} recordings cannot be used (listed in {self.path}); mend them, or "
+            f"allow more with --max-rejected {share:.2f}"
+        )
+
+    def _limit(self) -> None:
+        if message := self.too_many():
+            raise ManifestError(message)
 
 
 def _read(path: Path) -> dict[str, str]:

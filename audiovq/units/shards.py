@@ -7,13 +7,16 @@ from audiovq.data.manifest import Record
 Plan = dict[str, Sequence[Record]]  # file name of each shard -> its records
 
 
-def plan(records: Sequence[Record], most_records: int, most_seconds: float | None) -> Plan:
+def plan(
+    records: Sequence[Record], suffix: str, most_records: int, most_seconds: float | None
+) -> Plan:
     """Cut records, in order, into shards.
 
     Both limits bound what a shard takes in memory and what a kill can undo.
 
     Args:
         records: what will be extracted.
+        suffix: of the files.
         most_records: records in a shard.
         most_seconds: audio in a shard (s), but for a single longer recording; None: no limit.
     """
@@ -26,4 +29,4 @@ def plan(records: Sequence[Record], most_records: int, most_seconds: float | Non
             seconds = 0.0
         parts[-1].append(record)
         seconds += record.duration
-    return {f"shard-{number:06d}.jsonl": part for number, part in enumerate(parts)}
+    return {f"shard-{number:06d}.{suffix}": part for number, part in enumerate(parts)}

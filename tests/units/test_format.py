@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from audiovq import units
 from audiovq.errors import CheckpointError
 from audiovq.files import sha256
-from audiovq.units.format import Metadata, Shard, UnitRecord, write_metadata
+from audiovq.units import Metadata, UnitRecord, store
+from audiovq.units.metadata import Shard, write_metadata
 
 
 def metadata(**changes):
@@ -28,13 +29,18 @@ def metadata(**changes):
     )
 
 
-def write(folder, records, **changes):
-    path = folder / "shard-00000.jsonl"
-    path.write_text("".join(r.to_json() + "\n" for r in records), encoding="utf-8")
+FORMATS = ("parquet", "jsonl")
+
+
+def write(folder, records, shard_format="jsonl", **changes):
+    about = metadata(shard_format=shard_format, **changes)
+    path = folder / f"shard-00000.{shard_format}"
+    path.write_bytes(store.dump(records, about))
     shard = Shard(file=path.name, records=len(records), sha256=sha256(path))
-    write_metadata(folder, metadata(shards=(shard,), **changes))
+    write_metadata(folder, about.model_copy(update={"shards": (shard,)}))
 
 
+TEXTS = st.text(st.characters(codec="utf-8"))  # JSON manifests hold no lone surrogates
 records = st.builds(
     lambda id_, samples, speaker, text: UnitRecord(
         id=id_,
@@ -45,29 +51,30 @@ records = st.builds(
         speaker=speaker,
         text=text,
     ),
-    st.text(min_size=1),
+    TEXTS.filter(bool),
     st.integers(1, 200),
-    st.none() | st.text(),
-    st.none() | st.text(),
+    st.none() | TEXTS,
+    st.none() | TEXTS,
 )
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(records, min_size=1, max_size=4))
 def test_any_name_and_text_round_trips(tmp_path_factory, found):
-    folder = tmp_path_factory.mktemp("u")
-    clean = [r for r in found if r.to_json().encode("utf-8", "ignore").decode() == r.to_json()]
-    write(folder, clean)
-    for a, b in zip(units.load(folder), clean, strict=True):
-        assert torch.equal(a.codes, b.codes)
-        assert (a.id, a.num_samples, a.speaker, a.text) == (b.id, b.num_samples, b.speaker, b.text)
+    for shard_format in FORMATS:
+        folder = tmp_path_factory.mktemp("u")
+        write(folder, found, shard_format)
+        for a, b in zip(units.load(folder), found, strict=True):
+            assert torch.equal(a.codes, b.codes)
+            assert a.id == b.id
+            assert (a.num_samples, a.speaker, a.text) == (b.num_samples, b.speaker, b.text)
 
 
-@pytest.mark.parametrize(
-    ("codes", "samples"), [([[4], [0]], 5), ([[-1], [0]], 5), ([[0], [0]], 11), ([[0]], 5)]
-)
-def test_codes_that_do_not_fit_are_refused(tmp_path, codes, samples):
-    write(tmp_path, [UnitRecord(id="a", codes=torch.tensor(codes), num_samples=samples)])
+@pytest.mark.parametrize(("codes", "samples"), [([[4], [0]], 5), ([[0], [0]], 11), ([[0]], 5)])
+@pytest.mark.parametrize("shard_format", FORMATS)
+def test_codes_that_do_not_fit_are_refused(tmp_path, codes, samples, shard_format):
+    record = UnitRecord(id="a", codes=torch.tensor(codes), num_samples=samples)
+    write(tmp_path, [record], shard_format)
     with pytest.raises(CheckpointError, match="'a' do not fit"):
         list(units.load(tmp_path))
 
@@ -94,14 +101,24 @@ def test_a_shard_name_cannot_leave_the_folder(tmp_path):
         units.load(tmp_path)
 
 
-def three(folder):
+def three(folder, shard_format="jsonl"):
     codes = torch.tensor([[0, 1], [3, 4]])
-    write(folder, [UnitRecord(id=i, codes=codes + n, num_samples=15) for n, i in enumerate("abc")])
+    records = [
+        UnitRecord(id=i, codes=codes + n, num_samples=15, split=s)
+        for n, (i, s) in enumerate(zip("abc", ("train", "test", "train"), strict=True))
+    ]
+    write(folder, records, shard_format)
     return units.load(folder)
 
 
-def test_an_utterance_is_found_by_its_id(tmp_path):
-    found = three(tmp_path)
+@pytest.mark.parametrize("shard_format", FORMATS)
+def test_an_utterance_is_found_by_its_id_or_place(tmp_path, shard_format):
+    found = three(tmp_path, shard_format)
+    assert [found[i].id for i in (0, 2, -1)] == ["a", "c", "c"]
+    assert [u.id for u in found[1:]] == ["b", "c"]
+    assert [u.id for u in found.select("train")] == ["a", "c"]
+    with pytest.raises(IndexError, match="has 3"):
+        found[3]
     assert found.ids() == ["a", "b", "c"]
     for unit in found:
         assert torch.equal(found[unit.id].codes, unit.codes)
@@ -125,6 +142,7 @@ def test_units_json_states_the_frame_rate_for_other_readers(tmp_path):
         '{"id": "a", "num_samples": true, "codes": [[0], [0]]}',
         '{"id": "a", "num_samples": 0, "codes": [[], []]}',
         '{"id": "a", "num_samples": 5, "codes": [[0.7], [0]]}',
+        '{"id": "a", "num_samples": 5, "codes": [[-1], [0]]}',
         '{"id": "a", "num_samples": 5, "codes": [[0], [0, 1]]}',
         '{"id": "a", "num_samples": 5, "codes": [[0], [99999999999999999999]]}',
         '{"id": "a", "num_samples": 5, "codes": [[0], [0]], "more": 1}',
@@ -145,3 +163,44 @@ def test_an_id_that_is_there_twice_is_refused(tmp_path):
     write(tmp_path, [UnitRecord(id="a", codes=codes, num_samples=5)] * 2)
     with pytest.raises(CheckpointError, match="'a' is there twice"):
         units.load(tmp_path)["a"]
+
+
+def test_a_shard_alone_says_where_its_codes_come_from(tmp_path):
+    import pyarrow.parquet as pq
+
+    three(tmp_path, "parquet")
+    table = pq.read_table(tmp_path / "shard-00000.parquet")
+    about = json.loads(table.schema.metadata[b"audiovq"])
+    assert (about["model_hash"], about["hop_length"]) == ("m", 10)
+    assert table["frame_rate"].to_pylist() == [10.0] * 3
+
+
+def test_a_parquet_file_of_something_else_is_refused(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "shard-00000.parquet"
+    texts = {name: ["a"] for name in ("speaker", "split", "text", "id")}
+    for columns, message in (
+        ({"id": ["a"]}, "lacks the columns codes"),
+        ({**texts, "num_samples": [5], "codes": ["x"]}, "codes are string"),
+    ):
+        pq.write_table(pa.table(columns), path)
+        shard = Shard(file=path.name, records=1, sha256=sha256(path))
+        write_metadata(tmp_path, metadata(shards=(shard,), shard_format="parquet"))
+        with pytest.raises(CheckpointError, match=message):
+            list(units.load(tmp_path))
+    path.write_bytes(b"PAR1 not at all")
+    shard = Shard(file=path.name, records=1, sha256=sha256(path))
+    write_metadata(tmp_path, metadata(shards=(shard,), shard_format="parquet"))
+    with pytest.raises(CheckpointError, match="not a Parquet file"):
+        list(units.load(tmp_path))
+
+
+def test_units_of_version_1_are_read(tmp_path):
+    three(tmp_path)
+    values = json.loads((tmp_path / "units.json").read_text())
+    new = ("coder", "device", "shard_format", "request", "vectors_sha256", "rejected")
+    values = {k: v for k, v in values.items() if k not in new} | {"version": 1}
+    (tmp_path / "units.json").write_text(json.dumps(values))
+    assert units.load(tmp_path).ids() == ["a", "b", "c"]

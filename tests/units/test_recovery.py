@@ -7,12 +7,13 @@ import sys
 import pytest
 
 from audiovq import units
-from audiovq.alone import alone
+from audiovq.alone import alone, among, if_alone
 from audiovq.audio import save
 from audiovq.data import manifest as manifests
 from audiovq.data.manifest import Record
-from audiovq.errors import CheckpointError, ManifestError
-from audiovq.units.extract import encode_record, extract
+from audiovq.errors import CheckpointError, DistributedError, ManifestError
+from audiovq.units.extract import extract
+from audiovq.units.pipeline import Pipeline
 from tests.helpers import noise, small_model
 
 MODEL = small_model()
@@ -67,7 +68,7 @@ def test_the_list_of_rejected_is_in_order_whatever_was_made_when(corpus, tmp_pat
         (tmp_path / f"{bad}.wav").write_bytes(b"not audio")
     go(corpus, tmp_path / "u", max_rejected=0.5)
     before = tree(tmp_path / "u")
-    (tmp_path / "u" / "shard-000000.jsonl").unlink()
+    (tmp_path / "u" / "shard-000000.parquet").unlink()
     go(corpus, tmp_path / "u", max_rejected=0.5)
     assert tree(tmp_path / "u") == before
     entries = (tmp_path / "u" / "rejected.jsonl").read_text().splitlines()
@@ -77,17 +78,17 @@ def test_the_list_of_rejected_is_in_order_whatever_was_made_when(corpus, tmp_pat
 def test_a_kill_while_damage_is_mended_loses_no_shard(corpus, tmp_path, monkeypatch):
     """Two of three finished shards are lost; the second is interrupted while being made again."""
     good = go(corpus, tmp_path / "u")
-    before = tree(tmp_path / "u")
+    before, load = tree(tmp_path / "u"), Pipeline._load
     for number in (0, 1):
-        (tmp_path / "u" / f"shard-00000{number}.jsonl").unlink()
+        (tmp_path / "u" / f"shard-00000{number}.parquet").unlink()
 
-    def failing(model, manifest, record, **kwargs):
+    def failing(self, record):
         if record.id == "n3":
             raise KeyboardInterrupt
-        return encode_record(model, manifest, record, **kwargs)
+        return load(self, record)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("audiovq.units.extract.encode_record", failing)
+        patch.setattr(Pipeline, "_load", failing)
         go(corpus, tmp_path / "u")
     with pytest.raises(CheckpointError, match="unfinished"):
         units.load(tmp_path / "u")
@@ -95,7 +96,7 @@ def test_a_kill_while_damage_is_mended_loses_no_shard(corpus, tmp_path, monkeypa
     assert tree(tmp_path / "u") == before
 
 
-@pytest.mark.parametrize("lost", [[], ["units.json"], ["shard-000000.jsonl"]])
+@pytest.mark.parametrize("lost", [[], ["units.json"], ["shard-000000.parquet"]])
 def test_ids_of_any_characters(tmp_path, lost):
     ids = ["a\u2028b", "c\x85d", "e\nf", "../g h", "ß中", "\x00"]
     corpus = make(tmp_path, ids)
@@ -124,7 +125,7 @@ def test_a_full_disk_leaves_what_was_there(corpus, tmp_path, monkeypatch):
     """Every write of the work may fail; none leaves anything half done."""
     go(corpus, tmp_path / "straight")
     whole = type(tmp_path).replace
-    for failing in range(9):
+    for failing in range(12):
         out, calls = tmp_path / f"full{failing}", []
 
         def replace(self, target, failing=failing, calls=calls):
@@ -174,3 +175,53 @@ def test_two_processes_on_one_folder(corpus, tmp_path):
     end.set()
     other.join(20)
     assert len(go(corpus, out)) == 6
+
+
+def test_a_process_waits_for_another_that_is_among(corpus, tmp_path):
+    with among(tmp_path, "extracting into", list), if_alone(tmp_path) as nobody_else:
+        assert not nobody_else
+    with if_alone(tmp_path) as nobody_else:
+        assert nobody_else
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_processes_share_the_work_in_any_order(corpus, tmp_path, monkeypatch, size):
+    """One after the other here; what each must not do is wait for the ones to come."""
+    go(corpus, tmp_path / "straight")
+    monkeypatch.setattr("audiovq.units.work._WAIT", 0.0)
+    for rank in (*range(size - 1, 0, -1), 0):
+        monkeypatch.setattr("audiovq.distributed.place", lambda rank=rank: (rank, size, rank))
+        if rank:
+            with pytest.raises(DistributedError, match="shards are missing"):
+                go(corpus, tmp_path / "shared")
+    assert len(go(corpus, tmp_path / "shared")) == 6
+    assert tree(tmp_path / "shared") == tree(tmp_path / "straight")
+
+
+def test_what_several_have_begun_one_finishes(corpus, tmp_path, monkeypatch):
+    go(corpus, tmp_path / "straight")
+    with monkeypatch.context() as patch:
+        patch.setattr("audiovq.units.work._WAIT", 0.0)
+        patch.setattr("audiovq.distributed.place", lambda: (1, 3, 1))
+        with pytest.raises(DistributedError):
+            go(corpus, tmp_path / "u")
+    seen = []
+    submit = Pipeline.submit
+    monkeypatch.setattr(Pipeline, "submit", lambda s, r: (seen.extend(r), submit(s, r))[1])
+    go(corpus, tmp_path / "u")
+    assert [r.id for r in seen] == ["n0", "n1", "n4", "n5"]  # shard 1 was there
+    assert tree(tmp_path / "u") == tree(tmp_path / "straight")
+
+
+def test_other_versions_do_not_finish_what_was_begun(corpus, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("audiovq.units.parts.note", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            go(corpus, tmp_path / "u")
+    monkeypatch.setattr("torch.__version__", "9.9")
+    with pytest.raises(CheckpointError, match=r"begun with torch .* \(now 9\.9\)"):
+        go(corpus, tmp_path / "u")
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt

@@ -15,7 +15,7 @@ def record(number, samples):
 )
 def test_every_record_once_in_order_within_both_limits(lengths, most_records, most_seconds):
     records = [record(i, n) for i, n in enumerate(lengths)]
-    shards = plan(records, most_records, most_seconds)
+    shards = plan(records, "x", most_records, most_seconds)
     assert [r for part in shards.values() for r in part] == records
     assert list(shards) == sorted(shards)
     for part in shards.values():
@@ -26,10 +26,10 @@ def test_every_record_once_in_order_within_both_limits(lengths, most_records, mo
 
 def test_a_shard_is_as_full_as_the_limits_let_it():
     records = [record(i, n) for i, n in enumerate([4000, 4000, 3000, 9000, 1000])]
-    assert [[r.id for r in p] for p in plan(records, 9, 8.0).values()] == [
+    assert [[r.id for r in p] for p in plan(records, "x", 9, 8.0).values()] == [
         ["0", "1"],
         ["2"],
         ["3"],
         ["4"],
     ]
-    assert [len(p) for p in plan(records, 2, None).values()] == [2, 2, 1]
+    assert [len(p) for p in plan(records, "x", 2, None).values()] == [2, 2, 1]
