@@ -4,6 +4,9 @@ Rows are frames: z is (R, D) with R = B * T. Nothing here builds an R x N x D te
 one-hot, or more than one block of the R x N scores.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +42,40 @@ def nearest(z: Float[Tensor, "R D"], codebook: Float[Tensor, "N D"]) -> Int[Tens
             out = scores[: len(block)]
             torch.addmm(half_norms, block, codebook.T, alpha=-1.0, out=out)
             torch.argmin(out, dim=1, out=codes[start : start + rows])
+            if (heard := _listener.get()) is not None:
+                heard.append(_margin(out, block, codebook))
     return codes
+
+
+_listener: ContextVar[list[Tensor] | None] = ContextVar("margins", default=None)
+
+
+@contextmanager
+def listening() -> Iterator[list[Float[Tensor, "_"]]]:
+    """Collect, block by block, the margin of every search for a nearest code within the context.
+
+    A margin is the relative change of a row that would give it another code: its distance from
+    the plane half way between best and second code, over its length. Rounding changes rows by
+    about 1e-7.
+    """
+    heard: list[Tensor] = []
+    token = _listener.set(heard)
+    try:
+        yield heard
+    finally:
+        _listener.reset(token)
+
+
+def _margin(
+    scores: Float[Tensor, "R N"], rows: Float[Tensor, "R D"], codebook: Float[Tensor, "N D"]
+) -> Float[Tensor, "R"]:
+    if scores.shape[1] < 2:
+        return torch.full((len(rows),), torch.inf)
+    best = scores.topk(2, dim=1, largest=False)
+    first, second = codebook[best.indices].unbind(dim=1)
+    apart = (first - second).norm(dim=1) * rows.norm(dim=1)
+    gap = (best.values[:, 1] - best.values[:, 0]).clamp_min(0.0)
+    return torch.where(apart > 0, gap / apart.clamp_min(1e-30), 0.0).cpu()
 
 
 class _SquaredDistance(torch.autograd.Function):

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from audiovq.commands._app import Device, Plugin, SplitName, Threads, app, load_model, set_threads
+from audiovq.commands._app import (
+    Device,
+    Json,
+    Plugin,
+    SplitName,
+    Threads,
+    app,
+    load_model,
+    print_json,
+    set_threads,
+)
+from audiovq.errors import CheckpointError, ConfigError
 from audiovq.units.metadata import Metadata, ShardFormat
 
 CorpusArgument = Annotated[
@@ -78,9 +89,63 @@ def extract(
         shard_format=shards,
         unreadable=unreadable,
         request=asked,
+        made_from={"source": str(model.resolve()), "manifest": str(manifest.resolve())},
     )
     if not share.is_follower():
         _say(out, units.metadata)
+
+
+@app.command()
+def verify(
+    folder: Annotated[
+        Path, typer.Argument(metavar="UNITS", help="a folder made by `audiovq extract`")
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="the model, if it is no longer where it was")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="the corpus, if it is no longer where it was")
+    ] = None,
+    codes: Annotated[
+        int, typer.Option(min=1, help="compare at least this many codes, or all there are")
+    ] = 20_000,
+    as_json: Json = False,
+    device: Device = "cpu",
+    plugin: Plugin = [],  # noqa: B006
+) -> None:
+    """Extract a sample again in other ways, and count the codes that differ from those stored.
+
+    Alone, in batches, padded, in blocks of odd sizes, and with two threads. For units extracted
+    in exact mode none may differ (exit code 2 if any does). Says, too, how close codes are to
+    flipping: the relative change of a frame that would give it the second nearest code.
+
+    Example: audiovq verify units
+    """
+    from audiovq.units import load
+    from audiovq.units.coder import ModelCoder
+    from audiovq.units.corpus import open_corpus
+    from audiovq.units.verify import verify as run
+
+    set_threads(1)
+    units = load(folder)
+    made_from = units.metadata.made_from
+    for name, given in (("source", model), ("manifest", manifest)):
+        if given is None and name not in made_from:
+            what = "model" if name == "source" else name
+            raise ConfigError(f"{folder} does not say where its {what} was: give --{what}")
+    corpus, _ = open_corpus(manifest or Path(made_from["manifest"]))
+    coder = ModelCoder(load_model(model or Path(made_from["source"]), device, plugin))
+    found = run(units, coder, corpus, codes=codes)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print(found.table())
+    if found.exact and found.flips:
+        raise CheckpointError(
+            f"{found.flips} codes of {folder} differ, which exact mode promises not to happen: "
+            f"was it extracted on another kind of processor or with another version of torch "
+            f"({units.metadata.software.get('torch')})?"
+        )
 
 
 def _of_this_process(device: str) -> str:

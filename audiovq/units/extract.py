@@ -46,6 +46,7 @@ def extract(
     seconds_per_shard: float | None = 1200.0,
     unreadable: Mapping[str, str] | None = None,
     request: Mapping[str, str] | None = None,
+    made_from: Mapping[str, str] | None = None,
     progress: bool = True,
 ) -> Units:
     """Write the codes of a corpus, or go on writing them.
@@ -66,6 +67,7 @@ def extract(
         seconds_per_shard: audio per file (s), but for a single longer recording; None: any.
         unreadable: id and reason of recordings that could not even enter the manifest.
         request: checksums by which `finished` recognises this extraction without torch.
+        made_from: where coder and corpus are, for `audiovq verify`.
         progress: show a bar on stderr.
 
     Raises:
@@ -89,6 +91,7 @@ def extract(
         records_per_shard=records_per_shard,
         seconds_per_shard=seconds_per_shard,
         request=dict(request or {}),
+        made_from=dict(made_from or {}),
     )
     store.check(wanted)
     out = Path(out)

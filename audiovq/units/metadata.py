@@ -47,6 +47,9 @@ class Metadata(Config):
     request: dict[str, str] = Field(
         default_factory=dict, description="checksums of the files that were asked for"
     )
+    made_from: dict[str, str] = Field(
+        default_factory=dict, description="where coder and corpus were, for `audiovq verify`"
+    )
     vectors_sha256: str | None = Field(
         None, description=f"checksum of {VECTORS}: the vector of each code of the first row"
     )

@@ -25,7 +25,7 @@ from audiovq.units.record import UnitRecord
 from audiovq.units.rejected import Rejected
 from audiovq.units.shards import Plan
 
-_FREE = {"software", "request", "complete", "shards", "rejected", "vectors_sha256"}
+_FREE = {"software", "request", "made_from", "complete", "shards", "rejected", "vectors_sha256"}
 _WAIT = 60.0  # seconds without any sign of the other processes, after which they are given up
 _PAUSE = 0.25
 
