@@ -40,7 +40,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed-user: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable ".[train,metrics,synth]"
+	$(PIP) --editable ".[train,metrics,units,synth]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
