@@ -80,12 +80,12 @@ def test_a_mistake_is_one_line_and_exit_2(run, place, command, said):
 
 def test_a_full_disk_is_one_line(run, monkeypatch):
     def full(*_, **__):
-        raise OSError(28, "No space left on device", "units/shard-00000.jsonl")
+        raise OSError(28, "No space left on device", "units/shard-00000.parquet")
 
-    monkeypatch.setattr("audiovq.units.extract.atomic_write", full)
+    monkeypatch.setattr("audiovq.units.work.atomic_write", full)
     code, _, err = run("extract", "vq", "m.jsonl", "-o", "full")
     assert code == 2
-    assert err.splitlines()[-1] == "error: units/shard-00000.jsonl: No space left on device"
+    assert err.splitlines()[-1] == "error: units/shard-00000.parquet: No space left on device"
 
 
 def test_without_a_command_there_is_help(run):
