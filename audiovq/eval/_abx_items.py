@@ -87,15 +87,16 @@ def collect(utterances: Sequence[Utterance], task: str) -> Items:
     for index, utterance in enumerate(utterances):
         _check(utterance)
         for before, label, after, onset, offset in _spans(utterance, task):
-            start, length = _frames(onset, offset, utterance)
             if before is None or after is None:
                 dropped["without both neighbours"] += 1
-            elif length < 1:
+                continue
+            start, length = _frames(onset, offset, utterance)
+            if length < 1:
                 dropped["without frames"] += 1
-            else:
-                context = number[before] * len(labels) + number[after] if before else 0
-                who = voice[utterance.speaker]
-                rows.append((first + start, length, number[label], context, who, index))
+                continue
+            context = number[before] * len(labels) + number[after] if before else 0
+            who = voice[utterance.speaker]
+            rows.append((first + start, length, number[label], context, who, index))
         first += len(utterance.frames)
     columns = np.array(rows, dtype=np.int64).reshape(-1, 6).T
     start_, length_, phone, context_, speaker, index_ = columns

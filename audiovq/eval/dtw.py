@@ -18,7 +18,7 @@ from jaxtyping import Float64, Int64
 
 from audiovq.eval.frame_distance import RESOLUTION, FrameDistance
 
-CELLS = 1 << 20  # frame distances held at a time: 8 MiB
+CELLS = 1 << 18  # frame distances held at a time: 2 MiB, near what caches hold
 INFINITY = np.int64(1 << 62)
 Array = npt.NDArray[np.int64]
 
