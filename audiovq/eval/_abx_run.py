@@ -95,14 +95,34 @@ def run(
     tallies = [Tally() for _ in works]
     with tqdm(disable=not progress, desc=f"ABX {distance.name}", unit=" warpings") as bar:
         for block in _blocks(heapq.merge(*works, key=lambda unit: unit.key)):
-            flat = [(tallies[unit.condition], work) for unit in block for work in unit.works]
-            for tally in tallies:
-                tally.pairs += _count_pairs([w for t, w in flat if t is tally], len(which))
-            distances, warped = _look_up([w for _, w in flat], sequences, which, distance)
-            for (tally, work), far in zip(flat, distances, strict=True):
-                tally.rows.append(_decide(work, far))
-            bar.update(warped)
+            bar.update(_block(block, tallies, sequences, which, distance))
     return tallies
+
+
+def _block(
+    block: list[Unit],
+    tallies: list[Tally],
+    sequences: Sequences,
+    which: Array,
+    distance: FrameDistance,
+) -> int:
+    """Add a block to the tallies of its conditions; return how many pairs were warped."""
+    flat = [
+        (tally, [w for unit in block if unit.condition == i for w in unit.works])
+        for i, tally in enumerate(tallies)
+    ]
+    ends = [_ends(mine) for _, mine in flat]
+    for tally, (rows, columns) in zip(tallies, ends, strict=True):
+        tally.pairs += _count_pairs(rows, columns, len(which))
+    rows, columns = (which[np.concatenate(each)] for each in zip(*ends, strict=True))
+    far, warped = _look_up(rows, columns, sequences, distance)
+    start = 0
+    for tally, work in ((tally, w) for tally, mine in flat for w in mine):
+        shape = len(work.x), len(work.voice.items)
+        stop = start + shape[0] * shape[1]
+        tally.rows.append(_decide(work, far[start:stop].reshape(shape)))
+        start = stop
+    return warped
 
 
 def _blocks(units: Iterable[Unit]) -> Iterator[list[Unit]]:
@@ -119,11 +139,8 @@ def _blocks(units: Iterable[Unit]) -> Iterator[list[Unit]]:
         yield block
 
 
-def _count_pairs(works: list[Work], items: int) -> int:
+def _count_pairs(one: Array, other: Array, items: int) -> int:
     """Return how many different pairs of items are compared (a pair is in one unit only)."""
-    if not works:
-        return 0
-    one, other = _ends(works)
     different = one != other
     low, high = np.minimum(one, other)[different], np.maximum(one, other)[different]
     keys = np.sort(low * items + high)  # np.unique hashes, which is slower for this many
@@ -135,7 +152,7 @@ def _ends(works: list[Work]) -> tuple[Array, Array]:
 
     X is the row, as in fastabx; among the items of one cell that are A and X, the earlier is.
     """
-    rows, columns = [], []
+    rows, columns = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for work in works:
         row, column = (z.copy() for z in np.broadcast_arrays(work.x[:, None], work.voice.items))
         if work.speaker_x == work.voice.speaker:
@@ -148,10 +165,9 @@ def _ends(works: list[Work]) -> tuple[Array, Array]:
 
 
 def _look_up(
-    works: list[Work], sequences: Sequences, which: Array, distance: FrameDistance
-) -> tuple[list[Float64[np.ndarray, "X C"]], int]:
-    """Return the distances that each work needs; each pair of sequences is warped once."""
-    rows, columns = (which[end] for end in _ends(works))
+    rows: Array, columns: Array, sequences: Sequences, distance: FrameDistance
+) -> tuple[Float64[np.ndarray, " P"], int]:
+    """Return the distance of each pair of sequences, and how many were warped: each one once."""
     number = len(sequences.start)
     keys, place = np.unique(
         np.minimum(rows, columns) * number + np.maximum(rows, columns), return_inverse=True
@@ -160,11 +176,8 @@ def _look_up(
     different = first != second
     values = np.zeros((2, len(keys)))  # equal sequences are at 0
     values[:, different] = dtw(first[different], second[different], sequences, distance)
-    far = values[(rows > columns).astype(np.int64), place]
-    sizes = [len(w.x) * len(w.voice.items) for w in works]
-    parts = np.split(far, np.cumsum(sizes)[:-1])
-    shaped = [p.reshape(len(w.x), -1) for p, w in zip(parts, works, strict=True)]
-    return shaped, int(different.sum())
+    far: Float64[np.ndarray, " P"] = values[(rows > columns).astype(np.int64), place]
+    return far, int(different.sum())
 
 
 def _decide(work: Work, far: Float64[np.ndarray, "X C"]) -> Int64[np.ndarray, "6 L"]:
