@@ -14,7 +14,7 @@ from audiovq.eval._abx_items import Items
 from audiovq.eval.dtw import Sequences, dtw
 from audiovq.eval.frame_distance import FrameDistance
 
-BLOCK = 1 << 22  # distances looked up at a time: about 200 MiB, or one unit if that is more
+BLOCK = 1 << 21  # distances looked up at a time, or one unit if that is more
 Array = npt.NDArray[np.int64]
 
 
