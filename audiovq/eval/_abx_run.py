@@ -1,8 +1,9 @@
 """Distances and decisions of many ABX cells, in bounded memory."""
 
 import heapq
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from audiovq.eval._abx_items import Items
 from audiovq.eval.dtw import Sequences, dtw
 from audiovq.eval.frame_distance import FrameDistance
 
-BLOCK = 1 << 21  # distances looked up at a time, or one unit if that is more
+BLOCK = 1 << 20  # distances looked up at a time: about 120 MiB
 Array = npt.NDArray[np.int64]
 
 
@@ -80,7 +81,7 @@ def run(
     *,
     progress: bool = False,
 ) -> list[Tally]:
-    """Score the units of several conditions together; pairs they share are warped once.
+    """Score the units of several conditions together; pairs they share in a block are warped once.
 
     Args:
         works: units of each condition, in order.
@@ -94,57 +95,72 @@ def run(
     """
     tallies = [Tally() for _ in works]
     with tqdm(disable=not progress, desc=f"ABX {distance.name}", unit=" warpings") as bar:
-        for block in _blocks(heapq.merge(*works, key=lambda unit: unit.key)):
-            bar.update(_block(block, tallies, sequences, which, distance))
+        units = heapq.merge(*works, key=lambda unit: unit.key)
+        for block in _blocks(_pieces(units, tallies)):
+            bar.update(_score(block, sequences, which, distance))
     return tallies
 
 
-def _block(
-    block: list[Unit],
-    tallies: list[Tally],
-    sequences: Sequences,
-    which: Array,
-    distance: FrameDistance,
-) -> int:
-    """Add a block to the tallies of its conditions; return how many pairs were warped."""
-    flat = [
-        (tally, [w for unit in block if unit.condition == i for w in unit.works])
-        for i, tally in enumerate(tallies)
-    ]
-    ends = [_ends(mine) for _, mine in flat]
-    for tally, (rows, columns) in zip(tallies, ends, strict=True):
-        tally.pairs += _count_pairs(rows, columns, len(which))
-    rows, columns = (which[np.concatenate(each)] for each in zip(*ends, strict=True))
-    far, warped = _look_up(rows, columns, sequences, distance)
-    start = 0
-    for tally, work in ((tally, w) for tally, mine in flat for w in mine):
-        shape = len(work.x), len(work.voice.items)
-        stop = start + shape[0] * shape[1]
-        tally.rows.append(_decide(work, far[start:stop].reshape(shape)))
-        start = stop
-    return warped
+@dataclass(frozen=True)
+class Piece:
+    """Some X of a work, and where the outcome goes.
+
+    Attributes:
+        tally: of the condition.
+        work: with these X only.
+        first: whether they are the work's first.
+    """
+
+    tally: Tally
+    work: Work
+    first: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of X, and of the items each is compared with."""
+        return len(self.work.x), len(self.work.voice.items)
 
 
-def _blocks(units: Iterable[Unit]) -> Iterator[list[Unit]]:
-    block: list[Unit] = []
-    size = 0
+def _pieces(units: Iterable[Unit], tallies: list[Tally]) -> Iterator[Piece]:
+    """Yield the works of all units in pieces of at most a block (or one X)."""
     for unit in units:
-        more = sum(len(w.x) * len(w.voice.items) for w in unit.works)
+        tally = tallies[unit.condition]
+        tally.pairs += unit.pairs
+        for work in unit.works:
+            rows = max(1, BLOCK // len(work.voice.items))
+            for start in range(0, len(work.x), rows):
+                part = replace(work, x=work.x[start : start + rows])
+                yield Piece(tally, part, start == 0)
+
+
+def _blocks(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    block: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        more = math.prod(piece.shape)
         if block and size + more > BLOCK:
             yield block
             block, size = [], 0
-        block.append(unit)
+        block.append(piece)
         size += more
     if block:
         yield block
 
 
-def _count_pairs(one: Array, other: Array, items: int) -> int:
-    """Return how many different pairs of items are compared (a pair is in one unit only)."""
-    different = one != other
-    low, high = np.minimum(one, other)[different], np.maximum(one, other)[different]
-    keys = np.sort(low * items + high)  # np.unique hashes, which is slower for this many
-    return len(keys[:1]) + int(np.count_nonzero(np.diff(keys)))
+def _score(block: list[Piece], sequences: Sequences, which: Array, distance: FrameDistance) -> int:
+    """Add a block to the tallies; return how many pairs of sequences were warped."""
+    rows, columns = (which[end] for end in _ends([piece.work for piece in block]))
+    far, warped = _look_up(rows, columns, sequences, distance)
+    start = 0
+    for piece in block:
+        stop = start + math.prod(piece.shape)
+        row = _decide(piece.work, far[start:stop].reshape(piece.shape))
+        start = stop
+        if piece.first:
+            piece.tally.rows.append(row)
+        else:
+            piece.tally.rows[-1][4:] += row[4:]  # wins and triples of the same cells
+    return warped
 
 
 def _ends(works: list[Work]) -> tuple[Array, Array]:
@@ -152,7 +168,7 @@ def _ends(works: list[Work]) -> tuple[Array, Array]:
 
     X is the row, as in fastabx; among the items of one cell that are A and X, the earlier is.
     """
-    rows, columns = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    rows, columns = [], []
     for work in works:
         row, column = (z.copy() for z in np.broadcast_arrays(work.x[:, None], work.voice.items))
         if work.speaker_x == work.voice.speaker:
@@ -185,9 +201,10 @@ def _decide(work: Work, far: Float64[np.ndarray, "X C"]) -> Int64[np.ndarray, "6
     voice, within = work.voice, work.speaker_x == work.voice.speaker
     mine = slice(*voice.start[work.place : work.place + 2])
     wins = np.zeros(far.shape[1], dtype=np.int64)
+    own = int(np.searchsorted(voice.items[mine], work.x[0]))  # the first X among the A
     for i, row in enumerate(far):
         near = row[mine]
-        near = np.sort(np.delete(near, i) if within else near)
+        near = np.sort(np.delete(near, own + i) if within else near)
         # how many A are nearer than each B, and how many are nearer or as near
         wins += np.searchsorted(near, row, "left") + np.searchsorted(near, row, "right")
     others = np.arange(len(voice.phones)) != work.place
