@@ -2,7 +2,7 @@
 
 All cells with the same A, X and speakers need the same distances, from each X to all items of the
 speaker of A and B in that context; such a `Work` is scored at once. A `Unit` holds the works that
-share pairs of items, so that each pair is in one unit.
+share pairs of items, so that each pair is in one unit only.
 """
 
 from collections.abc import Iterator
@@ -102,7 +102,7 @@ class Unit:
 def units(
     items: Items, mode: str, kept: npt.NDArray[np.bool_], caps: Caps, condition: int = 0
 ) -> Iterator[Unit]:
-    """Yield the works of a mode, over the items that are kept.
+    """Yield the works of a mode, over the items that are kept, in the order of their keys.
 
     Raises:
         ConfigError: there is no such mode, or a cap is not accepted.
