@@ -6,7 +6,7 @@ import torch
 
 from audiovq.units.format import Metadata, UnitRecord, Units
 
-HOP, RATE = 10, 100
+HOP, RATE = 100, 1000
 
 STRANGE_IDS = ["a b", "c/d.e", "f\ng", "ß中ع", "..", "h\u2028i\x85", "%2E", "__x__", "j\tk", " l "]
 

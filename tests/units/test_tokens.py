@@ -97,8 +97,8 @@ def test_special_tokens_come_after_all_codes():
 def test_times_of_tokens():
     found = tokenizer(codebooks=(0,), deduplicate=True, bos=True, eos=True).encode(PICTURE)
     assert found.durations.tolist() == [[0, 2, 1, 0]]
-    assert found.starts.tolist() == [[0.0, 0.0, 0.2, 0.27]]  # 27 samples at 100 Hz
-    assert found.ends.tolist() == [[0.0, 0.2, 0.27, 0.27]]
+    assert found.starts.tolist() == [[0.0, 0.0, 0.2, 0.297]]  # 297 samples at 1 kHz
+    assert found.ends.tolist() == [[0.0, 0.2, 0.297, 0.297]]
     delayed = tokenizer(pattern="delay", codebooks=(0, 1)).encode(PICTURE)
     assert delayed.first.tolist() == [[0, 1, 2, 3], [0, 0, 1, 2]]
     assert delayed.durations.tolist() == [[1, 1, 1, 0], [0, 1, 1, 1]]
