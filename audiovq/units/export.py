@@ -55,7 +55,7 @@ def export(
         split: which utterances; None: all.
         manifest: of the corpus, for formats that name audio files.
         times: also say when each token starts and ends.
-        force: replace what an earlier export of the format wrote there.
+        force: replace a finished export there; an unfinished one is replaced anyway.
         progress: show a bar on stderr.
 
     Raises:
@@ -70,8 +70,9 @@ def export(
     tokenizer = Tokenizer.of(units, config)
     _check(name, form, tokenizer.streams if bpe is None else 1, times=times, paths=bool(manifest))
     folder = Path(folder)
-    earlier = _make(folder, force=force)
+    _make(folder)
     with alone(folder, "exporting into"):
+        earlier = _earlier(folder, force=force)
         if isinstance(bpe, int):
             bpe = unit_bpe.train(units, tokenizer, bpe)
         encoder = tokenizer if bpe is None else BPETokenizer(tokenizer, bpe)
@@ -104,7 +105,7 @@ def read(
     """
     folder, about = Path(folder), read_about(folder)
     if not about.complete:
-        raise CheckpointError(f"{folder} is unfinished: export again with --force")
+        raise CheckpointError(f"{folder} is unfinished: export again")
     form = formats.get(about.file_format)
     if split is not None and split not in about.splits:
         raise ConfigError(f"{folder} has no split {split!r}; there is: {', '.join(about.splits)}")
@@ -152,26 +153,31 @@ def _check(name: str, form: Format, streams: int, *, times: bool, paths: bool) -
         )
 
 
-def _make(folder: Path, *, force: bool) -> About | None:
-    """Make the folder; returns what an earlier export there says of itself.
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        list(folder.iterdir())
+    except OSError as error:
+        raise CheckpointError(f"cannot write to the folder {folder}: {error.strerror}") from None
+
+
+def _earlier(folder: Path, *, force: bool) -> About | None:
+    """Return what an earlier export says of itself; an unfinished one may be replaced.
 
     Raises:
         CheckpointError: there are files which are not to be replaced.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        others = {p.name for p in folder.iterdir() if STALE_MARK not in p.name}
-    except OSError as error:
-        raise CheckpointError(f"cannot write to the folder {folder}: {error.strerror}") from None
+    others = {p.name for p in folder.iterdir() if STALE_MARK not in p.name}
     if not others:
         return None
     if NAME not in others:
         raise CheckpointError(f"{folder} is not empty and no export: choose another folder")
-    if not force:
+    about = read_about(folder)
+    if about.complete and not force:
         raise CheckpointError(
             f"{folder} holds an export already: choose another folder, or replace it with --force"
         )
-    return read_about(folder)
+    return about
 
 
 def _clear(folder: Path, earlier: About | None) -> None:

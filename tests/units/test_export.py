@@ -6,7 +6,10 @@ import random
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
+from audiovq.alone import alone
 from audiovq.data import manifest as manifests
 from audiovq.data.manifest import Record
 from audiovq.errors import AudioVQError, CheckpointError, ConfigError, ManifestError
@@ -113,6 +116,28 @@ def test_ids_of_any_characters_survive_or_are_refused(name, odd, tmp_path):
     else:
         export(units, tmp_path / "out", name)
         assert {r.id for r in read(tmp_path / "out")} == {"plain", odd, "z"}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(sorted(HOLDS_STREAMS)),
+    st.lists(st.text(min_size=1, max_size=9), min_size=1, max_size=4, unique=True),
+    st.text(max_size=5),
+)
+def test_any_words_survive(tmp_path_factory, name, ids, text):
+    records = [
+        record(i, [[n]], split="test", text=text, speaker=i)
+        for n, i in enumerate(ids)
+        if name != "npz" or not i.endswith("\0")
+    ]
+    assume(records)
+    out = tmp_path_factory.mktemp("words") / "out"
+    export(MadeUnits(records, metadata((9,))), out, name)
+    found = list(read(out))
+    assert [(r.id, r.speaker, r.tokens.tolist()) for r in found] == [
+        (r.id, r.speaker, r.codes.tolist()) for r in records
+    ]
+    assert name == "npz" or {r.text for r in found} == {text}
 
 
 def test_an_id_that_numpy_would_shorten_is_refused(tmp_path):
@@ -307,6 +332,16 @@ def test_a_folder_is_replaced_only_when_told_and_only_if_it_is_an_export(tmp_pat
         export(UNITS, out / "mine.txt", "npz", force=True)
 
 
+def test_two_exports_into_one_folder(tmp_path):
+    (tmp_path / "out").mkdir()
+    with (
+        alone(tmp_path / "out", "exporting into"),
+        pytest.raises(CheckpointError, match="another process is exporting into"),
+    ):
+        export(UNITS, tmp_path / "out", "npz")
+    assert not tree(tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", formats.names())
 def test_a_failure_leaves_no_part_of_a_file_and_can_be_repeated(name, tmp_path):
     class Failing(MadeUnits):
@@ -320,7 +355,7 @@ def test_a_failure_leaves_no_part_of_a_file_and_can_be_repeated(name, tmp_path):
     assert set(tree(tmp_path / "out")) <= {"export.json", "dict.km.txt"}
     with pytest.raises(CheckpointError, match="unfinished"):
         list(read(tmp_path / "out"))
-    export(UNITS, tmp_path / "out", name, tokens=ONE, force=True)
+    export(UNITS, tmp_path / "out", name, tokens=ONE)
     export(UNITS, tmp_path / "straight", name, tokens=ONE)
     assert tree(tmp_path / "out") == tree(tmp_path / "straight")
 
