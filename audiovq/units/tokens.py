@@ -242,12 +242,12 @@ class Tokenizer:
 
 def deduplicate(codes: Int[Tensor, "K T"]) -> tuple[Int[Tensor, "K n"], Int[Tensor, "n"]]:
     """Merge runs of equal columns; returns a column per run, and how long each run is."""
-    if codes.shape[1] == 0:
+    T = codes.shape[1]
+    if T == 0:
         return codes, codes.new_zeros(0)
-    kept, _, lengths = torch.unique_consecutive(
-        codes, return_inverse=True, return_counts=True, dim=1
-    )
-    return kept, lengths
+    changes = (codes[:, 1:] != codes[:, :-1]).any(0).nonzero()[:, 0] + 1
+    starts = torch.cat([changes.new_zeros(1), changes])
+    return codes[:, starts], starts.diff(append=starts.new_tensor([T]))
 
 
 def _pad(
