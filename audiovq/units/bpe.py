@@ -29,7 +29,7 @@ from audiovq.units.tokens import Tokenizer, Tokens, Vocabulary
 _PLANE = 0xFFFE  # private-use characters in each of planes 15 and 16
 MAX_UNITS = 2 * _PLANE
 _SPECIALS = 4  # unk, pad, bos, eos
-_CHUNK = 4096  # units per training sentence: sentencepiece's trainer counts positions in 16 bits
+_CHUNK = 4096  # units per training sentence: longer ones are passed over without a word
 _LONGEST = 64  # units in a merged token
 
 
@@ -222,7 +222,7 @@ def train_on(sequences: Iterable[Sequence[int]], units: int, size: int) -> UnitB
         split_by_unicode_script=False,
         split_by_number=False,
         split_by_whitespace=False,
-        max_sentence_length=1 << 20,
+        max_sentence_length=4 * _CHUNK,  # bytes
         max_sentencepiece_length=_LONGEST,
         num_threads=1,
         unk_id=0,

@@ -88,11 +88,11 @@ def test_more_units_than_one_plane_holds():
 
 
 def test_long_utterances_are_learned_from_and_encoded_whole():
-    codes = [i % 7 for i in range(70_000)]  # over what the trainer counts in 16 bits
+    codes = [i % 7 for i in range(20_000)]  # many times what the trainer takes as one sentence
     model = bpe.train_on([codes], 16, 60)
     tokens = Tokenizer(TokenConfig(), (16,), RATE, HOP).encode(record("a", [codes]))
     merged = model.encode(tokens)
-    assert merged.ids.shape[1] < 3000
+    assert merged.ids.shape[1] < 1000
     assert torch.equal(model.decode(merged.ids), tokens.ids)
 
 
