@@ -22,8 +22,9 @@ from torch import Tensor
 
 from audiovq.errors import CheckpointError, ConfigError
 from audiovq.files import atomic_write
-from audiovq.units.format import UnitRecord, Units
 from audiovq.units.optional import need
+from audiovq.units.reading import Units
+from audiovq.units.record import UnitRecord
 from audiovq.units.tokens import Tokenizer, Tokens, Vocabulary
 
 _PLANE = 0xFFFE  # private-use characters in each of planes 15 and 16

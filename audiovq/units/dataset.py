@@ -24,7 +24,8 @@ from audiovq.errors import ConfigError
 from audiovq.nn import random
 from audiovq.nn.tree import register_output
 from audiovq.units.export import Encoder
-from audiovq.units.format import UnitRecord, Units
+from audiovq.units.reading import Units
+from audiovq.units.record import UnitRecord
 from audiovq.units.tokens import Tokens
 
 

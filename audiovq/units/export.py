@@ -22,8 +22,9 @@ from audiovq.files import STALE_MARK, atomic_write, remove_stale
 from audiovq.units import bpe as unit_bpe
 from audiovq.units import formats
 from audiovq.units.bpe import BPETokenizer, UnitBPE
-from audiovq.units.format import UnitRecord, Units
 from audiovq.units.formats._base import BPE_NAME, NAME, About, Add, Format, Row, read_about
+from audiovq.units.reading import Units
+from audiovq.units.record import UnitRecord
 from audiovq.units.tokens import TokenConfig, Tokenizer
 
 __all__ = ["About", "Row", "export", "read", "read_about"]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from audiovq.units.format import Units
 from audiovq.units.optional import need
+from audiovq.units.reading import Units
 
 
 def to_hf(units: Units, split: str | None = None, *, cache_dir: str | Path | None = None) -> Any:

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from audiovq.config import Config
 from audiovq.errors import ConfigError
-from audiovq.units.format import UnitRecord, Units
+from audiovq.units.reading import Units
+from audiovq.units.record import UnitRecord
 
 Pattern = Literal["parallel", "flatten", "delay", "first"]
 

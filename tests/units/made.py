@@ -4,7 +4,9 @@ from pathlib import Path
 
 import torch
 
-from audiovq.units.format import Metadata, UnitRecord, Units
+from audiovq.units.metadata import Metadata
+from audiovq.units.reading import Units
+from audiovq.units.record import UnitRecord
 
 HOP, RATE = 100, 1000
 
