@@ -110,11 +110,9 @@ def fit(
     _make(folder)
     with alone(folder, "fitting k-means in"):
         remove_stale(folder)
-        if _finished(folder, about):
-            return load(folder, features)
-        work = _Work(folder, about, progress)
-        sample = work.sample(features, manifest, records, threads)
-        work.cluster(features, sample)
+        if not _finished(folder, about):
+            work = _Work(folder, about, progress)
+            work.cluster(features, work.sample(features, manifest, records, threads))
         for name in (SAMPLE, CENTRES):
             (folder / name).unlink(missing_ok=True)
     return load(folder, features)

@@ -23,12 +23,12 @@ def open_coder(
     size: int | None = None,
     manifest: Manifest,
     fit_manifest: Manifest | None = None,
-    kmeans_from: Path | None = None,
+    kmeans_from: str | Path | None = None,
     layer: int | None = None,
     hop_length: int | None = None,
     sample_rate: int | None = None,
     seed: int = 0,
-    folder: Path,
+    folder: str | Path,
     device: str | torch.device = "cpu",
     plugins: Collection[str] = (),
     threads: int = 1,
@@ -111,7 +111,8 @@ def _open(
     if source == MFCC:
         from audiovq.units.features.mfcc import MFCCFeatures  # noqa: PLC0415  (torchaudio)
 
-        return MFCCFeatures(sample_rate or 16000, hop_length or 320, device)
+        rate = 16000 if sample_rate is None else sample_rate
+        return MFCCFeatures(rate, 320 if hop_length is None else hop_length, device)
     if source.startswith(HF):
         from audiovq.units.features import transformers  # noqa: PLC0415
 
