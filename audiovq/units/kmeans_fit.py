@@ -44,7 +44,7 @@ SAMPLE, CENTRES = "fit-sample.safetensors", "fit-centres.safetensors"  # gone on
 _LEAST_FRAMES, _FRAMES_PER_CENTRE = 250_000, 256
 _SEEDING_FRAMES = 50  # per centre; k-means++ looks at no more
 _STILL = 1e-4  # relative gain of an iteration below which the centres stand still
-_SAVE_SECONDS = 30.0  # between two notes of how far it is; changes no result
+_SAVE_SECONDS = 20.0  # between two notes of how far it is; changes no result
 _MOST_REJECTED = 0.01
 
 Rows = tuple[Int[Tensor, "M"], Float[Tensor, "M D"], int]  # hashes, frames kept, frames seen
@@ -65,8 +65,9 @@ def fit(
 ) -> KMeans:
     """Cluster the frames of a corpus, or go on doing so; finished work is only read.
 
-    Memory: about four times `most_frames` vectors, whatever the corpus. On one machine the
-    centres are the same bit for bit however often it was interrupted.
+    Memory: about four times `most_frames` vectors, whatever the corpus. On one machine and
+    at one number of arithmetic threads the centres are the same bit for bit however often it was
+    interrupted, and for any `threads`.
 
     Args:
         features: of which.
