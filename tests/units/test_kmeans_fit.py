@@ -201,7 +201,7 @@ def test_a_large_corpus_is_sampled_uniformly(corpus, tmp_path):
                 yield torch.arange(len(piece)).float().unsqueeze(1)
 
     sampled = []
-    for seed in range(60):
+    for seed in range(30):
         kept = kmeans_fit.Reservoir(20, 1)
         for record in corpus.select("train"):
             found = kmeans_fit.draw_frames(Spy(16000, 160), corpus, kept, record, seed=seed)
@@ -209,7 +209,9 @@ def test_a_large_corpus_is_sampled_uniformly(corpus, tmp_path):
             chosen[record.id] = found[2]
         sampled += kept.settle()[1][:, 0].tolist()
     expected = sum(n * (n - 1) / 2 for n in chosen.values()) / sum(chosen.values())
-    assert sum(sampled) / len(sampled) == pytest.approx(expected, rel=0.06)  # 4 standard errors
+    assert sum(sampled) / len(sampled) == pytest.approx(
+        expected, rel=0.08
+    )  # over 3 standard errors
 
 
 def test_long_recordings_are_streamed_and_prefiltered(corpus):
@@ -254,3 +256,28 @@ def test_bad_recordings_are_listed_and_too_many_refused(corpus, tmp_path, monkey
 def test_features_are_abstract():
     with pytest.raises(TypeError):
         Features()
+
+
+def test_iterations_and_recordings_are_not_done_again(corpus, tmp_path, monkeypatch):
+    iterations = go(corpus, tmp_path / "straight").about.iterations
+    real, done, drawn = _lloyd.iterate, [], []
+
+    def stopping(*args):
+        if len(done) == 4:
+            done.append("stopped")
+            raise KeyboardInterrupt
+        done.append(1)
+        return real(*args)
+
+    def draw(*args, **kwargs):
+        drawn.append(args[3].id)
+        return draw_frames(*args, **kwargs)
+
+    draw_frames = kmeans_fit.draw_frames
+    monkeypatch.setattr(_lloyd, "iterate", stopping)
+    monkeypatch.setattr(kmeans_fit, "draw_frames", draw)
+    with pytest.raises(KeyboardInterrupt):
+        go(corpus, tmp_path / "k")
+    go(corpus, tmp_path / "k")
+    assert len(drawn) == len(set(drawn)) == 8
+    assert done.count(1) == iterations + 1  # the last is only looked at

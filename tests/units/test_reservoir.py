@@ -36,3 +36,10 @@ def test_rows_above_a_limit_are_never_held():
     kept = Reservoir(80, 1, below=50)
     kept.add(torch.arange(100), torch.zeros(100, 1))
     assert len(kept.settle()[0]) == 50
+
+
+def test_what_it_holds_is_bounded():
+    kept = Reservoir(100, 1)
+    for i in range(400):  # ever lower, so that each is wanted
+        kept.add(torch.arange(10) - 10 * i, torch.zeros(10, 1))
+        assert sum(map(len, kept._rows)) <= 100 + 100 // 4 + 1024 + 10
