@@ -92,7 +92,9 @@ def _against(packed: _Packed, text: Sequence[Hashable]) -> Distances:
     up, down = full, 0  # rows where the distance is one more, or one less, than in the row above
     for symbol in text:
         equal = where.get(symbol, 0)
-        kept = ((((equal & up) + up) ^ up) | equal | down) & full  # diagonal steps that cost nothing
+        kept = (
+            (((equal & up) + up) ^ up) | equal | down
+        ) & full  # diagonal steps that cost nothing
         right = down | (full & ~(kept | up))  # where the distance grows from column to column
         left = kept & up
         right = ((right << 1) & full) | first
