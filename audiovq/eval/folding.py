@@ -28,9 +28,9 @@ MERGED: Mapping[str, str] = {
     "ux": "uw",
 }  # fmt: skip
 KEPT = frozenset((
-    "aa", "ae", "ah", "aw", "ay", "b", "ch", "d", "dh", "dx", "eh", "er", "ey", "f", "g", "hh", "ih",
-    "iy", "jh", "k", "l", "m", "n", "ng", "ow", "oy", "p", "r", "s", "sh", "t", "th", "uh", "uw", "v",
-    "w", "y", "z",
+    "aa", "ae", "ah", "aw", "ay", "b", "ch", "d", "dh", "dx", "eh", "er", "ey",
+    "f", "g", "hh", "ih", "iy", "jh", "k", "l", "m", "n", "ng", "ow", "oy",
+    "p", "r", "s", "sh", "t", "th", "uh", "uw", "v", "w", "y", "z",
 ))  # fmt: skip
 """With `sil`, the 39."""
 # no other phone set in use has these, so one of them says that the labels are TIMIT's

@@ -34,6 +34,7 @@ class Coded:
         codes: by utterance id, (K, T).
         lengths: samples of each utterance at sample_rate.
         vectors: what each code of the first row stands for, (N, D); None: unknown.
+        fingerprint: of what made them; "" for a baseline.
     """
 
     label: str
@@ -43,6 +44,7 @@ class Coded:
     codes: Mapping[str, Int64[np.ndarray, "K _"]]
     lengths: Mapping[str, int]
     vectors: Float[np.ndarray, "N D"] | None = None
+    fingerprint: str = ""
 
     @property
     def hop(self) -> float:
@@ -165,8 +167,16 @@ def from_units(units: Units, label: str, split: str | None = None) -> Coded:
             codes[record.id] = record.codes.numpy()
             lengths[record.id] = record.num_samples
     vectors = getattr(units, "vectors", lambda: None)()
-    vectors = None if vectors is None else np.asarray(vectors)
-    return Coded(label, m.sample_rate, m.hop_length, m.codebook_sizes, codes, lengths, vectors)
+    return Coded(
+        label=label,
+        sample_rate=m.sample_rate,
+        hop_length=m.hop_length,
+        codebook_sizes=m.codebook_sizes,
+        codes=codes,
+        lengths=lengths,
+        vectors=None if vectors is None else np.asarray(vectors),
+        fingerprint=m.model_hash,
+    )
 
 
 def label(

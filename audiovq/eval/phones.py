@@ -133,7 +133,8 @@ def evaluate(corpus: Corpus, *, seed: int = 0) -> tuple[list[Figure], list[str]]
 
 def _chance(name: str, joint: Joint) -> list[Figure]:
     counts = joint.counts().sum(axis=1)
-    return [Figure(name, float(counts.max() / counts.sum()), count=counts.sum(), over="frames")]
+    frames = int(counts.sum())
+    return [Figure(name, float(counts.max() / frames), count=frames, over="frames")]
 
 
 def _joint_figures(corpus: Corpus, joint: Joint, shifted: Sequence[Joint]) -> list[Figure]:

@@ -41,10 +41,14 @@ def runs(row: Int64[np.ndarray, "T"]) -> Int64[np.ndarray, "R"]:
 
 def runs_and_durations(row: Int64[np.ndarray, "T"]) -> Int64[np.ndarray, "R"]:
     """Return a number for each run, the same for the same code and number of frames."""
-    starts = _starts(row)
-    # codes stay under 2^31 and runs under 2^32 frames (a year)
-    symbols: np.ndarray = row[starts] * (1 << 32) + np.diff(starts, append=row.size)
+    # codes stay under 2^31 and runs under 2^32 frames (years)
+    symbols: np.ndarray = runs(row) * (1 << 32) + run_lengths(row)
     return symbols
+
+
+def run_lengths(row: Int64[np.ndarray, "T"]) -> Int64[np.ndarray, "R"]:
+    """Return the number of frames of each run of equal codes."""
+    return np.diff(_starts(row), append=row.size)
 
 
 def rate(counts: Sequence[Int64[np.ndarray, "_"]], seconds: float) -> float:

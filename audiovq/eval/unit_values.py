@@ -172,9 +172,8 @@ METRICS: dict[str, Metric] = {
     ),
     "phone_error_rate": Metric(
         "phone error rate", "", "lower", "units named as for the accuracy of a new speaker, equal "
-        "neighbours joined, against the phones of the alignment (neighbours joined, silence a phone): "
-        "edits / phones, over all utterances; over 1 where units change oftener than "
-        "phones", 3,
+        "neighbours joined, against the phones of the alignment (joined too, silence a phone): "
+        "edits / phones, over all utterances; over 1 where units change oftener than phones", 3,
     ),
     # segments
     "boundary_precision": Metric(
