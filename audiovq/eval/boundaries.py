@@ -76,7 +76,7 @@ def hits(gold: Times, found: Times, tolerance: float = TOLERANCE) -> int:
     """
     if not len(gold):
         return 0
-    middle = (gold[1:] + gold[:-1]) / 2
+    middle = (gold[1:] + gold[:-1]) / 2 - _EPSILON
     low, high = gold - tolerance - _EPSILON, gold + tolerance + _EPSILON
     first = np.searchsorted(found, low, side="left")
     last = np.searchsorted(found, high, side="right")
