@@ -44,6 +44,12 @@ def edit_distances(rows: Sequence[Symbols], columns: Sequence[Symbols]) -> Dista
     return found
 
 
+def deduplicated(units: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return units (T,) without those that repeat the one before."""
+    kept = np.append(True, units[1:] != units[:-1])[: len(units)]
+    return np.asarray(units[kept])
+
+
 @dataclass(frozen=True)
 class _Packed:
     """Sequences laid end to end, lowest bits first, each followed by one spare bit."""
@@ -57,7 +63,7 @@ class _Packed:
 
 def _plain(symbols: Symbols) -> list[Hashable]:
     """Return Python's own values: NumPy's hash more slowly."""
-    return symbols.tolist() if isinstance(symbols, np.ndarray) else list(symbols)
+    return list(symbols.tolist() if isinstance(symbols, np.ndarray) else symbols)
 
 
 def _chunks(patterns: Sequence[Sequence[Hashable]]) -> list[int]:
@@ -92,9 +98,7 @@ def _against(packed: _Packed, text: Sequence[Hashable]) -> Distances:
     up, down = full, 0  # rows where the distance is one more, or one less, than in the row above
     for symbol in text:
         equal = where.get(symbol, 0)
-        kept = (
-            (((equal & up) + up) ^ up) | equal | down
-        ) & full  # diagonal steps that cost nothing
+        kept = ((((equal & up) + up) ^ up) | equal | down) & full  # free diagonal steps
         right = down | (full & ~(kept | up))  # where the distance grows from column to column
         left = kept & up
         right = ((right << 1) & full) | first
