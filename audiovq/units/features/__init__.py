@@ -1,0 +1,1 @@
+"""Continuous features of speech that k-means turns into units."""
