@@ -24,7 +24,7 @@ from audiovq.eval.edit import deduplicated, edit_distance
 from audiovq.eval.estimate import Estimate, mean_over_speakers
 from audiovq.eval.perturb import DEFAULT, Perturbation, Setting
 
-UNRELATED = "another utterance"  # what units share by chance
+CHANCE = "chance"  # the utterance's own units, half its length later
 
 Waveform = tuple[str, str | None, Float[Tensor, "1 1 _"]]  # id, speaker, samples
 Encode = Callable[[Float[Tensor, "1 1 _"]], Int[Tensor, "K _"]]
@@ -61,8 +61,8 @@ def stability(
 ) -> list[Stability]:
     """Return how far units move under each perturbation.
 
-    A last row compares each utterance with the one before it: the distance of units that have
-    nothing in common but the language.
+    A last row, `chance`, compares each utterance's units with themselves turned round by half
+    its length, as the perturbed ones would be if only length and shares of units were left.
 
     Args:
         encode: from a waveform (1, 1, L) to codes (K, T); better exact, so that nothing but the
@@ -78,24 +78,17 @@ def stability(
     """
     speakers: list[str | None] = []
     moved = [_Moved(p) for p in perturbations]
-    unrelated: list[float] = []
-    last: Codes | None = None
+    chance = _Moved(Perturbation(CHANCE, lambda x, _: x))
     for name, speaker, x in waveforms:
         clean = _array(encode(x))
         setting = Setting(sample_rate, hop_length, fixed_key(f"{seed} {name}"))
         for each in moved:
             each.add(encode, x, clean, setting)
-        if last is not None:
-            unrelated.append(unit_edit_distance(last, clean))
-        last = clean
+        chance.compare(np.roll(clean, clean.shape[1] // 2, axis=1), clean)
         speakers.append(speaker)
     if not speakers:
         raise ConfigError("stability needs at least one waveform; none was given")
-    rows = [each.result(speakers) for each in moved]
-    if unrelated:
-        ued = mean_over_speakers(np.array(unrelated), speakers[1:])
-        rows.append(Stability(perturbation=UNRELATED, ued=ued, utterances=len(unrelated)))
-    return rows
+    return [each.result(speakers) for each in [*moved, chance]]
 
 
 def unit_edit_distance(codes: Codes, clean: Codes) -> float:
@@ -124,7 +117,7 @@ class _Moved:
     def add(
         self, encode: Encode, x: Float[Tensor, "1 1 L"], clean: Codes, setting: Setting
     ) -> None:
-        """Count one utterance, unless the perturbation was found to be impossible."""
+        """Perturb one utterance, unless that was found to be impossible."""
         if self.reason:
             return
         try:
@@ -132,7 +125,10 @@ class _Moved:
         except AudioError as error:
             self.reason = str(error)
             return
-        codes = _array(encode(changed))
+        self.compare(_array(encode(changed)), clean)
+
+    def compare(self, codes: Codes, clean: Codes) -> None:
+        """Count the codes of one utterance."""
         self.ued.append(unit_edit_distance(codes, clean))
         if self.perturbation.aligned and codes.shape == clean.shape:
             self.errors.append(float((codes != clean).mean()))

@@ -10,8 +10,7 @@ from audiovq.errors import ConfigError
 from audiovq.eval.estimate import Estimate
 
 Ints = npt.NDArray[np.int64]
-Strings = npt.NDArray[np.str_]
-Units = npt.NDArray[np.integer]
+Units = npt.NDArray[np.generic]  # of integers, which `checked` sees to
 Frames = Callable[[int], npt.NDArray[np.floating]]  # place of an utterance -> MFCC frames (T, D)
 
 

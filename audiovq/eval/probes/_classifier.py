@@ -4,7 +4,7 @@ import numpy as np
 
 from audiovq.errors import ConfigError
 from audiovq.eval.estimate import Floats
-from audiovq.eval.probes._base import Strings
+from audiovq.eval.probes._base import Ints
 
 # Inverse strength of the L2 term. Fixed for all units and corpora, so that nothing is tuned on
 # what is tested; once vectors are scaled, 1 to 1000 differ by at most .01 on speechocean762.
@@ -21,7 +21,7 @@ def require() -> None:
         ) from None
 
 
-def predict(train: Floats, labels: Strings, test: Floats) -> Strings:
+def predict(train: Floats, labels: Ints, test: Floats) -> Ints:
     """Return the label of each test vector by multinomial logistic regression.
 
     Vectors are centred on the training part's mean and scaled to a mean squared length of 1.

@@ -39,26 +39,45 @@ def histograms(rows: Sequence[Ints], sizes: Sequence[int], parts: int = 1) -> Fl
     return np.sqrt(found).reshape(len(rows), -1)
 
 
-def moments(items: Sequence[npt.NDArray[np.floating]], parts: int = 1) -> Floats:
-    """Return mean and standard deviation of the frames (T, D) in each part of each utterance."""
-    each = [
-        np.concatenate([np.concatenate([p.mean(axis=0), p.std(axis=0)]) for p in cut(x, parts)])
-        for x in items
-    ]
-    return np.stack(each).astype(np.float64)
+def moments(mfcc: Frames, places: Sequence[int], parts: int = 1) -> Floats:
+    """Return mean and standard deviation of the frames in each part of some utterances.
+
+    Each dimension is divided by its deviation over all their frames (no label is looked at). One
+    utterance's frames are in memory at a time.
+    """
+    each, total = [], _Total()
+    for i in places:
+        x = mfcc(i).astype(np.float64)
+        total.add(x)
+        each.append([v for p in cut(x, parts) for v in (p.mean(axis=0), p.std(axis=0))])
+    return (np.array(each) / total.deviation()).reshape(len(each), -1)
 
 
 def scaled(mfcc: Frames, places: Sequence[int]) -> list[npt.NDArray[np.float32]]:
-    """Return the MFCC frames of some utterances, each dimension divided by its deviation.
+    """Return the frames of some utterances, each dimension divided by its deviation over all."""
+    items, total = [], _Total()
+    for i in places:
+        x = mfcc(i).astype(np.float64)
+        total.add(x)
+        items.append(x.astype(np.float32))
+    scale = total.deviation().astype(np.float32)
+    return [x / scale for x in items]
 
-    The deviation is that of all their frames together: no label is looked at.
-    """
-    items = [mfcc(i).astype(np.float64) for i in places]
-    number = sum(len(x) for x in items)
-    mean = sum(x.sum(axis=0) for x in items) / number
-    variance = sum(((x - mean) ** 2).sum(axis=0) for x in items) / number
-    scale = np.sqrt(np.maximum(variance, 1e-12))
-    return [(x / scale).astype(np.float32) for x in items]
+
+class _Total:
+    """Sums over all frames, for the deviation of each dimension."""
+
+    def __init__(self) -> None:
+        self.number, self.sum, self.squares = 0, np.zeros(1), np.zeros(1)
+
+    def add(self, x: Floats) -> None:
+        self.number += len(x)
+        self.sum = self.sum + x.sum(axis=0)
+        self.squares = self.squares + (x**2).sum(axis=0)
+
+    def deviation(self) -> Floats:
+        variance = self.squares / self.number - (self.sum / self.number) ** 2
+        return np.sqrt(np.maximum(variance, 1e-12))
 
 
 def cut(x: npt.NDArray[Scalar], parts: int) -> list[npt.NDArray[Scalar]]:

@@ -30,13 +30,24 @@ def split(speakers: Sequence[str], texts: Sequence[str | None], rng: np.random.G
         owned[speaker] = owned.get(speaker, 0) + 1
     room = {s: min(n - 1, max(1, round(TEST_SHARE * n))) for s, n in owned.items()}
     tested = np.zeros(len(speakers), np.bool_)
-    groups = list(sentences.values())
-    for g in rng.permutation(len(groups)):
+    for group in _in_turn(list(sentences.values()), rng):
         taken: dict[str, int] = {}
-        for i in groups[g]:
+        for i in group:
             taken[speakers[i]] = taken.get(speakers[i], 0) + 1
         if all(n <= room[s] for s, n in taken.items()):
-            tested[groups[g]] = True
+            tested[group] = True
             for s, n in taken.items():
                 room[s] -= n
     return tested
+
+
+def _in_turn(groups: list[list[int]], rng: np.random.Generator) -> list[list[int]]:
+    """Return the sentences in random order, a quarter of the shared ones first, the rest last.
+
+    Were all in one random order, a sentence that everyone says would hardly ever find room.
+    """
+    drawn = rng.random(len(groups)) < TEST_SHARE
+    mixed = [(groups[g], drawn[g]) for g in rng.permutation(len(groups))]
+    first = [g for g, is_drawn in mixed if len(g) > 1 and is_drawn]
+    last = [g for g, is_drawn in mixed if len(g) > 1 and not is_drawn]
+    return [*first, *(g for g, _ in mixed if len(g) == 1), *last]

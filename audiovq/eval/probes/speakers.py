@@ -7,8 +7,8 @@ import numpy as np
 
 from audiovq.eval.estimate import Estimate, Floats, mean_over_speakers, spread
 from audiovq.eval.probes import _classifier
-from audiovq.eval.probes._base import Frames, Probe, Strings, Units, checked
-from audiovq.eval.probes._features import histograms, moments, scaled
+from audiovq.eval.probes._base import Frames, Ints, Probe, Units, checked
+from audiovq.eval.probes._features import histograms, moments
 from audiovq.eval.probes._splits import Mask, split
 
 MIN_UTTERANCES = 4  # of a speaker: fewer leave too little to learn from and to test
@@ -69,12 +69,13 @@ def speaker_probe(
     if not splits:
         reason = "the speakers' sentences are too much alike to keep any apart for testing"
         return replace(used, reason=reason)
-    vectors, labels = histograms([rows[i] for i in chosen], sizes), np.array(names)
+    vectors = histograms([rows[i] for i in chosen], sizes)
+    labels = np.unique(names, return_inverse=True)[1]
     hits = [_hits(vectors, labels, tested) for tested in splits]
     chance = [_hits(vectors, labels, tested, rng).mean() for tested in splits]
     ceiling = None
     if mfcc is not None:
-        heard = moments(scaled(mfcc, chosen))
+        heard = moments(mfcc, chosen)
         ceiling = _over_all([_hits(heard, labels, tested) for tested in splits], splits, names)
     return replace(
         used,
@@ -111,7 +112,7 @@ def _choose(
 
 
 def _hits(
-    vectors: Floats, labels: Strings, tested: Mask, rng: np.random.Generator | None = None
+    vectors: Floats, labels: Ints, tested: Mask, rng: np.random.Generator | None = None
 ) -> Floats:
     """Return for each tested utterance whether it was named right; with rng, trained on chaos."""
     known = labels[~tested]
@@ -120,7 +121,7 @@ def _hits(
     return np.asarray(named == labels[tested], np.float64)
 
 
-def _majority(labels: Strings, tested: Mask) -> float:
+def _majority(labels: Ints, tested: Mask) -> float:
     names, counts = np.unique(labels[~tested], return_counts=True)
     return float((labels[tested] == names[counts.argmax()]).mean())
 
