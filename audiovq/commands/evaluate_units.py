@@ -92,6 +92,7 @@ def evaluate_units(
         skip=tuple(s.strip() for s in skip.split(",") if s.strip()),
         seed=seed,
         mfcc=mfcc,
+        folder=None if out is None else out / "mfcc",
         progress=True,
     )
     options.check()

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from audiovq.errors import AudioVQError, ConfigError
 from audiovq.eval import labelled, machine
 from audiovq.eval.joint import join
 from audiovq.eval.labelled import Coded, Corpus
+from audiovq.eval.unit_baseline import baseline
+from audiovq.eval.unit_leaks import mfcc_frames
 from audiovq.eval.unit_parts import PARTS, Aids
 from audiovq.eval.unit_report import Result, UnitReport
 from audiovq.eval.unit_values import Figure
@@ -34,7 +35,8 @@ class Options:
         tier: of the alignment that holds phones.
         skip: parts to leave out.
         seed: of every draw.
-        mfcc: put k-means on MFCC of equal size beside the units.
+        mfcc: put k-means on MFCC of equal size beside the units, and ceilings on MFCC frames.
+        folder: where to keep that k-means for the next time; None: nowhere.
         progress: show bars on stderr.
     """
 
@@ -44,6 +46,7 @@ class Options:
     skip: Collection[str] = ()
     seed: int = 0
     mfcc: bool = True
+    folder: Path | None = None
     progress: bool = False
 
     def check(self) -> None:
@@ -96,13 +99,14 @@ def evaluate_units(
     corpora = [_label(s, manifest, options, first=not i) for i, s in enumerate(sources)]
     why = ""
     if options.mfcc:
-        row, why = _mfcc(corpora[0], manifest, fit_manifest, options)
-        corpora[1:1] = [] if row is None else [row]
-    aids = Aids(manifest=manifest, seed=options.seed, coder=coder, progress=options.progress)
-    reports = []
-    for corpus in corpora:
-        own = aids if corpus is corpora[0] else replace(aids, coder=None)
-        reports.append(_report(corpus, own, options))
+        corpora[1:1], why = _baseline(corpora[0], manifest, fit_manifest, options)
+    frames = mfcc_frames(corpora[0], manifest) if options.mfcc else None
+    aids = Aids(
+        manifest=manifest, seed=options.seed, coder=coder, frames=frames, progress=options.progress
+    )
+    reports = [_report(corpora[0], aids, options)]
+    aids = replace(aids, coder=None, frames=None)  # ceilings are the same for all
+    reports += [_report(c, aids, options) for c in corpora[1:]]
     if why:
         reports[0] = replace(reports[0], left_out={**reports[0].left_out, "MFCC row": why})
     result = Result(
@@ -132,43 +136,22 @@ def _label(coded: Coded, manifest: Manifest, options: Options, *, first: bool) -
     return labelled.label(coded, manifest, split=options.split, codebook=row, tier=options.tier)
 
 
-def _mfcc(
+def _baseline(
     corpus: Corpus, manifest: Manifest, fit_manifest: Manifest | None, options: Options
-) -> tuple[Corpus | None, str]:
+) -> tuple[list[Corpus], str]:
     """Return the baseline's row, or why there is none."""
     try:
-        mfcc_units = import_module("audiovq.eval.mfcc_baseline").mfcc_units
-    except ImportError as error:
-        return None, f"{error}"
-    coded, split = corpus.coded, "train"
-    ids = {u.id for u in corpus.utterances}
-    records = [r for r in manifest.records if r.id in ids]
-    source = fit_manifest or manifest
-    held_out = bool(source.select(split))
-    try:
-        units = mfcc_units(
+        row = baseline(
+            corpus,
             manifest,
-            records,
-            sample_rate=coded.sample_rate,
-            hop_length=coded.hop_length,
-            size=corpus.size,
-            fit_manifest=source,
-            split=split if held_out else None,
+            fit_manifest,
             seed=options.seed,
+            folder=options.folder,
             progress=options.progress,
         )
     except AudioVQError as error:
-        return None, str(error)
-    where = f"{'training split' if held_out else 'all'} of {source.path.name}"
-    row = Coded(
-        label=f"MFCC k-means {corpus.size} ({where})",
-        sample_rate=coded.sample_rate,
-        hop_length=coded.hop_length,
-        codebook_sizes=(corpus.size,),
-        codes={k: np.asarray(v, np.int64)[None] for k, v in units.items()},
-        lengths={r.id: r.samples_at(coded.sample_rate) for r in records},
-    )
-    return _label(row, manifest, options, first=False), ""
+        return [], str(error)
+    return [_label(row, manifest, options, first=False)], ""
 
 
 def _report(corpus: Corpus, aids: Aids, options: Options) -> UnitReport:

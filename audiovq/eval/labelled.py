@@ -35,6 +35,7 @@ class Coded:
         lengths: samples of each utterance at sample_rate.
         vectors: what each code of the first row stands for, (N, D); None: unknown.
         fingerprint: of what made them; "" for a baseline.
+        notes: what a reader must know about them.
     """
 
     label: str
@@ -45,6 +46,7 @@ class Coded:
     lengths: Mapping[str, int]
     vectors: Float[np.ndarray, "N D"] | None = None
     fingerprint: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def hop(self) -> float:
@@ -129,7 +131,7 @@ class Corpus:
 
     def notes(self) -> list[str]:
         """Return what a reader must know about what was left out."""
-        said = []
+        said = list(self.coded.notes)
         for ids, what in (
             (self.only_coded, "in the units and not in the manifest (or not in the split)"),
             (self.only_listed, "in the manifest without units"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from audiovq import report
 from audiovq.data.manifest import Manifest
+from audiovq.errors import AudioError
 from audiovq.eval import unit_cards, unit_figures
 from audiovq.eval.boundaries import segments
 from audiovq.eval.joint import join
@@ -40,7 +41,8 @@ _DURATIONS = "How long units last without changing, and how long phones do."
 def write(path: Path, result: Result, corpus: Corpus, manifest: Manifest, *, seed: int = 0) -> None:
     """Write the page.
 
-    Without matplotlib it has no pictures; without an alignment, no unit has a phone to show.
+    Without matplotlib it has no pictures; without an alignment, no unit has a phone to show; where
+    a recording cannot be read, there are no cards.
 
     Args:
         path: the HTML file.
@@ -48,9 +50,6 @@ def write(path: Path, result: Result, corpus: Corpus, manifest: Manifest, *, see
         corpus: the utterances behind the first report.
         manifest: where their audio is.
         seed: of the choice of examples.
-
-    Raises:
-        AudioError: a recording that a card needs cannot be read.
     """
     page = report.Page(f"Units: {result.units.label}", "evaluated by audiovq")
     page.heading("Figures")
@@ -84,8 +83,12 @@ def _pictures(page: report.Page, corpus: Corpus, manifest: Manifest, seed: int) 
     }
     page.figure(unit_figures.durations(spans, corpus.coded.hop), _DURATIONS)
     page.heading("Unit cards")
+    try:
+        cards = unit_cards.make(corpus, manifest, seed=seed)
+    except AudioError as error:  # the figures do not need the audio
+        page.text(f"None: {error}", note=True)
+        return
     page.text(_CARDS, note=True)
-    cards = unit_cards.make(corpus, manifest, seed=seed)
     page.cards([_card(c, corpus.coded.hop) for c in cards], corpus.coded.sample_rate)
 
 

@@ -1,11 +1,10 @@
 """The parts of an evaluation of units; each says what it measured, or why it did not."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from audiovq.data.manifest import Manifest
-from audiovq.eval import boundaries, per, phones, unit_rates
+from audiovq.eval import boundaries, per, phones, unit_abx, unit_leaks, unit_rates
 from audiovq.eval.labelled import Corpus
 from audiovq.eval.unit_values import Figure
 from audiovq.units.coder import Coder
@@ -19,12 +18,14 @@ class Aids:
         manifest: where the audio is.
         seed: of every draw.
         coder: makes the codes, for stability; None: not given.
+        frames: MFCC of an utterance, for the ceilings of probes; None: without ceilings.
         progress: show bars on stderr.
     """
 
     manifest: Manifest
     seed: int = 0
     coder: Coder | None = None
+    frames: unit_leaks.Frames | None = None
     progress: bool = False
 
 
@@ -57,8 +58,7 @@ def purity(corpus: Corpus, aids: Aids) -> Outcome:
     """Measure how well units tell phones, frame by frame."""
     if not corpus.aligned:
         return Outcome(left_out=_UNALIGNED)
-    figures, notes = phones.evaluate(corpus, seed=aids.seed)
-    return Outcome(figures, notes, "" if figures else "; ".join(notes))
+    return _outcome(phones.evaluate(corpus, seed=aids.seed))
 
 
 def segmentation(corpus: Corpus, aids: Aids) -> Outcome:
@@ -78,9 +78,39 @@ def error_rate(corpus: Corpus, aids: Aids) -> Outcome:
     return Outcome(figures, left_out="" if figures else "needs two speakers or more")
 
 
-def speakers_of(corpus: Corpus) -> Counter[str]:
-    """Return how many utterances each known speaker has."""
-    return Counter(u.speaker for u in corpus.utterances if u.speaker is not None)
+def discrimination(corpus: Corpus, aids: Aids) -> Outcome:
+    """Measure ABX errors."""
+    if not corpus.aligned:
+        return Outcome(left_out=_UNALIGNED)
+    return _outcome(unit_abx.evaluate(corpus, progress=aids.progress))
+
+
+def speaker(corpus: Corpus, aids: Aids) -> Outcome:
+    """Ask a probe who speaks."""
+    return _outcome(unit_leaks.speaker(corpus, aids.frames, aids.seed))
+
+
+def verification(corpus: Corpus, aids: Aids) -> Outcome:
+    """Match halves of recordings."""
+    return _outcome(unit_leaks.halves(corpus, aids.frames, aids.seed))
+
+
+def words(corpus: Corpus, aids: Aids) -> Outcome:
+    """Ask a probe which of a few texts is said."""
+    return _outcome(unit_leaks.words(corpus, aids.frames, aids.seed))
+
+
+def stability(corpus: Corpus, aids: Aids) -> Outcome:
+    """Change the sound, and see how far units move."""
+    if aids.coder is None:
+        return Outcome(left_out="needs what made the units; give --model")
+    return _outcome(unit_leaks.perturbed(corpus, aids.manifest, aids.coder, aids.seed))
+
+
+def _outcome(found: tuple[list[Figure], list[str]]) -> Outcome:
+    """Return figures with their notes; notes without figures say why there are none."""
+    figures, notes = found
+    return Outcome(figures, notes) if figures else Outcome(left_out="; ".join(notes))
 
 
 PARTS: Mapping[str, Part] = {
@@ -88,4 +118,9 @@ PARTS: Mapping[str, Part] = {
     "phones": purity,
     "boundaries": segmentation,
     "per": error_rate,
+    "abx": discrimination,
+    "speaker": speaker,
+    "verification": verification,
+    "words": words,
+    "stability": stability,
 }

@@ -59,7 +59,7 @@ class UnitReport:
         """Return everything as plain values, each figure with its definition and unit."""
         values = {}
         for f in self.figures:
-            about = {"unit": f.metric.unit, "better": f.metric.better}
+            about = {"unit": f.metric.unit, "better": f.better}
             values[f.key] = {
                 **{k: v for k, v in asdict(f).items() if k not in ("name", "detail")},
                 **about,
@@ -134,7 +134,7 @@ class Result:
         found = set()
         for row, key in enumerate(self.keys()):
             figures = {i: r.figure(key) for i, r in enumerate(self.reports, 1) if key in r}
-            better = next(iter(figures.values())).metric.better
+            better = next(iter(figures.values())).better
             if better and len({f.value for f in figures.values()}) > 1:
                 pick = max if better == "higher" else min
                 found.add((row, pick(figures, key=lambda i: figures[i].value)))

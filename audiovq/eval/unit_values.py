@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from audiovq.eval.intervals import Interval
 from audiovq.eval.values import Metric
 
 
@@ -45,6 +44,11 @@ class Figure:
         return f"{self.name}/{self.detail.replace(', ', '/')}" if self.detail else self.name
 
     @property
+    def better(self) -> str:
+        """Which direction is better: `higher`, `lower`, or "" also for chance and ceilings."""
+        return "" if REFERENCES & set(self.detail.split(", ")) else self.metric.better
+
+    @property
     def label(self) -> str:
         """Name and variant as a table shows them."""
         return f"{self.metric.label}, {self.detail}" if self.detail else self.metric.label
@@ -69,11 +73,16 @@ class Figure:
 
 
 def within(
-    interval: Interval | None, low: float, high: float
+    interval: tuple[float, float] | None, low: float, high: float
 ) -> tuple[float, float] | tuple[None, None]:
     """Return an interval cut to what the figure can be, as `low` and `high` of a `Figure`."""
     return (None, None) if interval is None else (max(low, interval[0]), min(high, interval[1]))
 
+
+CEILING = "MFCC frames"
+UNRELATED = "another utterance"  # as `stability` calls it, which is slow to import
+# variants that say what a figure is worth and not what the units are
+REFERENCES = frozenset((CEILING, "labels shuffled", "commonest label", "chance", UNRELATED))
 
 _SHIFTED = (
     "the same with the codes shifted circularly in time against the phones (all aligned utterances "
@@ -208,25 +217,36 @@ METRICS: dict[str, Metric] = {
         "contexts, then speakers, then ordered pairs of phones; 39 phones, closures are silence, "
         "silence is never asked about; chance .5", 3,
     ),
-    # what else is in the codes
+    # what else is in the codes, of the chosen row
     "speaker_accuracy": Metric(
         "speaker recognised", "", "lower", "accuracy of a linear probe that names the speaker of "
-        "an utterance from counts of its units; repeated splits", 3,
+        "an utterance from shares of its units: trained on three quarters of each speaker's "
+        "utterances, tested on the others, no sentence on both sides, repeated splits; channel and "
+        "session included; beside the same with labels shuffled, and on MFCC frames, the ceiling",
+        3,
     ),
     "verification_eer": Metric(
         "speaker verification EER", "", "higher", "equal error rate of telling whether two halves "
-        "are of one speaker from counts of their units; recording channel included; chance .5", 3,
+        "of recordings, one of each speaker, are of the same, from shares of their units; "
+        "recording channel included; chance .5", 3,
     ),
     "verification_rank1": Metric(
-        "speaker rank 1", "", "lower", "share of halves whose nearest other half is the same "
-        "speaker's; recording channel included", 3,
+        "speaker rank 1", "", "lower", "share of halves whose most similar other half is their own "
+        "recording's; recording channel included", 3,
     ),
     "label_accuracy": Metric(
         "word recognised", "", "higher", "accuracy of naming the utterance's text, out of few, "
-        "from its units, each speaker left out in turn", 3,
+        "from its units, each speaker left out in turn, mean over speakers: linear, from shares of "
+        "units in thirds of the utterance; nearest, by edit distance of runs; on MFCC frames the "
+        "same, or by dynamic time warping", 3,
     ),
     "unit_edit_distance": Metric(
-        "unit edit distance", "", "lower", "edits between the runs of units of clean and perturbed "
-        "speech, over the clean ones' number (Gat et al. 2022)", 3,
+        "unit edit distance", "", "lower", "edits between the runs of units of perturbed and of "
+        "clean speech, over the clean ones' number (Gat et al. 2022); mean over utterances; "
+        "against another utterance: what is left by chance", 3,
+    ),
+    "frames_changed": Metric(
+        "frames changed", "", "lower", "share of frames with another unit under the same "
+        "perturbation, where frames still correspond in time", 3,
     ),
 }  # fmt: skip

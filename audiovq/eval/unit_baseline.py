@@ -1,0 +1,76 @@
+"""k-means on MFCC of the same size and pace as the units it stands beside."""
+
+from pathlib import Path
+
+import numpy as np
+
+from audiovq.data.manifest import Manifest
+from audiovq.eval.labelled import Coded, Corpus
+from audiovq.eval.mfcc_baseline import mfcc_units
+
+SPLIT = "train"
+
+
+def baseline(
+    corpus: Corpus,
+    manifest: Manifest,
+    fit_manifest: Manifest | None = None,
+    *,
+    seed: int = 0,
+    folder: Path | None = None,
+    progress: bool = False,
+) -> Coded:
+    """Return MFCC units of the utterances of a corpus.
+
+    k-means is fitted on the training split of `fit_manifest`, or on all of it where it has none.
+
+    Args:
+        corpus: the units to stand beside.
+        manifest: where the audio is.
+        fit_manifest: where to fit; None: the same manifest.
+        seed: of k-means.
+        folder: where to keep k-means, found there finished the next time; None: nowhere.
+        progress: show bars on stderr.
+
+    Raises:
+        AudioError: a recording cannot be read.
+        ManifestError: too little speech for that many clusters.
+    """
+    coded, source = corpus.coded, fit_manifest or manifest
+    ids = {u.id for u in corpus.utterances}
+    records = [r for r in manifest.records if r.id in ids]
+    split = SPLIT if source.select(SPLIT) else None
+    units = mfcc_units(
+        manifest,
+        records,
+        sample_rate=coded.sample_rate,
+        hop_length=coded.hop_length,
+        size=corpus.size,
+        fit_manifest=source,
+        split=split,
+        seed=seed,
+        folder=folder,
+        progress=progress,
+    )
+    return Coded(
+        label=f"MFCC k-means {corpus.size}",
+        sample_rate=coded.sample_rate,
+        hop_length=coded.hop_length,
+        codebook_sizes=(corpus.size,),
+        codes={k: np.asarray(v, np.int64)[None] for k, v in units.items()},
+        lengths={r.id: r.samples_at(coded.sample_rate) for r in records},
+        notes=_notes(source, split, {(manifest.root / r.path) for r in records}),
+    )
+
+
+def _notes(source: Manifest, split: str | None, evaluated: set[Path]) -> tuple[str, ...]:
+    fitted = source.select(split)
+    where = f"the {split} split of {source.path.name}" if split else f"all of {source.path.name}"
+    both = sum(source.file(r) in evaluated for r in fitted)
+    said = f"fitted on {where} ({len(fitted)} utterances)"
+    if both:
+        said += (
+            f", {both} of which are evaluated here, which flatters it; give --fit-manifest another "
+            f"corpus, such as the one the units were learned on"
+        )
+    return (said,)
