@@ -62,7 +62,8 @@ def evaluate_units(
     ] = None,
     tier: Annotated[str, typer.Option(help="tier of the alignment that holds phones")] = "phones",
     model: Annotated[
-        Path | None, typer.Option(help="what made the units; adds their stability")
+        Path | None,
+        typer.Option(help="what made the units; adds their stability and ABX on code vectors"),
     ] = None,
     skip: Annotated[str, typer.Option(help="parts to leave out, such as abx,speaker")] = "",
     seed: Annotated[int, typer.Option(min=0, help="of every draw")] = 0,

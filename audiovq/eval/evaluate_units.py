@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from tqdm import tqdm
 
 from audiovq.data.manifest import Manifest
@@ -77,7 +78,7 @@ def evaluate_units(
         options: what to evaluate and how.
         beside: other units of the same corpus.
         fit_manifest: where to fit the baseline, on its training split; None: the same manifest.
-        coder: what made the units, for their stability.
+        coder: what made the units, for their stability and the vectors of their codes.
 
     Returns:
         the reports, and for each the utterances behind it.
@@ -96,6 +97,8 @@ def evaluate_units(
         labelled.from_units(u, name, options.split)
         for u, name in zip([units, *beside], names, strict=True)
     ]
+    if coder is not None and sources[0].vectors is None:
+        sources[0] = replace(sources[0], vectors=_vectors(coder))
     corpora = [_label(s, manifest, options, first=not i) for i, s in enumerate(sources)]
     why = ""
     if options.mfcc:
@@ -134,6 +137,11 @@ def _label(coded: Coded, manifest: Manifest, options: Options, *, first: bool) -
     if not first and row >= len(coded.codebook_sizes):
         row = 0
     return labelled.label(coded, manifest, split=options.split, codebook=row, tier=options.tier)
+
+
+def _vectors(coder: Coder) -> Float[np.ndarray, "N D"] | None:
+    vectors = coder.vectors()
+    return None if vectors is None else vectors.numpy()
 
 
 def _baseline(

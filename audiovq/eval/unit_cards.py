@@ -175,14 +175,16 @@ def _examples(
         speaker = utterances[place.utterance].speaker
         ranked.append((seen.get(speaker, 0), order))
         seen[speaker] = seen.get(speaker, 0) + 1
-    sounds = {}
-    for _, order in sorted(ranked)[:number]:
+    sounds: dict[str, Tensor] = {}
+    for _, order in sorted(ranked):
         place = places[order]
         u = utterances[place.utterance]
         start, end = _run(u.units, place.frame)
         first = max(0, round((start * u.hop - CONTEXT) * rate))
         last = round((end * u.hop + CONTEXT) * rate)
         sounds[f"{u.id}, {start * u.hop:.2f} s"] = audio[place.utterance][..., first:last]
+        if len(sounds) == number:  # two places in one run are one sound
+            break
     return sounds
 
 

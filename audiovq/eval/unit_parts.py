@@ -82,7 +82,7 @@ def discrimination(corpus: Corpus, aids: Aids) -> Outcome:
     """Measure ABX errors."""
     if not corpus.aligned:
         return Outcome(left_out=_UNALIGNED)
-    return _outcome(unit_abx.evaluate(corpus, progress=aids.progress))
+    return _outcome(unit_abx.evaluate(corpus, seed=aids.seed, progress=aids.progress))
 
 
 def speaker(corpus: Corpus, aids: Aids) -> Outcome:

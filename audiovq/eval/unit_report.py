@@ -142,18 +142,16 @@ class Result:
 
     def about(self) -> list[str]:
         """Return in sentences what was evaluated, what was left out and what to know."""
-        lines = []
-        for report in self.reports:
-            lines.append(f"{report.label}: {_title(report)}")
-            lines += [f"{report.label}: {note}" for note in report.notes]
-        reasons: dict[str, list[str]] = {}
-        for report in self.reports:
-            for part, why in report.left_out.items():
-                reasons.setdefault(f"{part} left out: {why}", []).append(report.label)
-        for reason, labels in reasons.items():
-            everywhere = len(labels) == len(self.reports)
-            lines.append(reason if everywhere else f"{', '.join(labels)}: {reason}")
-        return lines
+        said: dict[str, list[str]] = {}  # what is the same of several is said once
+        for r in self.reports:
+            left = [f"{part} left out: {why}" for part, why in r.left_out.items()]
+            for line in (_title(r), *r.notes, *left):
+                said.setdefault(line, []).append(r.label)
+        every = len(self.reports)
+        return [
+            line if len(labels) == every else f"{', '.join(labels)}: {line}"
+            for line, labels in said.items()
+        ]
 
     def table(self) -> str:
         """Return the figures as aligned text, with what to know about them below."""
