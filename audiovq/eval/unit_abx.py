@@ -41,7 +41,8 @@ def drawn(items: Sequence[abx.Utterance], limit: int, seed: int) -> list[abx.Utt
     speakers = list(dict.fromkeys(u.speaker for u in items))
     places = np.random.default_rng(seed).permutation(len(speakers))
     order = dict(zip(speakers, places, strict=True))
-    chosen, phones = set(), 0
+    chosen: set[str] = set()
+    phones = 0
     for u in sorted(items, key=lambda u: order[u.speaker]):
         if phones + len(u.phones) > limit and chosen:
             break

@@ -144,7 +144,10 @@ class Result:
         """Return in sentences what was evaluated, what was left out and what to know."""
         said: dict[str, list[str]] = {}  # what is the same of several is said once
         for r in self.reports:
-            left = [f"{part} left out: {why}" for part, why in r.left_out.items()]
+            parts: dict[str, list[str]] = {}
+            for part, why in r.left_out.items():
+                parts.setdefault(why, []).append(part)
+            left = [f"{', '.join(names)} left out: {why}" for why, names in parts.items()]
             for line in (_title(r), *r.notes, *left):
                 said.setdefault(line, []).append(r.label)
         every = len(self.reports)

@@ -97,9 +97,10 @@ METRICS: dict[str, Metric] = {
         "over all rows of codes: the cost of fixed-length codes", 1,
     ),
     "unigram_bitrate": Metric(
-        "unigram bitrate", "bit/s", "", "ZeroSpeech 2019: N / D * H(s), N frames in D seconds of "
-        "audio, H the entropy of the codes in bits, repeats counted; rows of codes added up: what "
-        "an ideal code costs that knows how often each code occurs here", 1,
+        "unigram bitrate", "bit/s", "", "ZeroSpeech 2019: N / D * H(s), N frames (each "
+        "recording's last, partly filled one too) in D seconds of audio, H the entropy of the "
+        "codes in bits, repeats counted; rows of codes added up: what an ideal code costs that "
+        "knows how often each code occurs here", 1,
     ),
     "run_bitrate": Metric(
         "bitrate of runs", "bit/s", "", "repeats removed: runs per second times the entropy of "
