@@ -10,6 +10,7 @@ Laine & Altosaar 2009, "An improved speech segmentation quality measure: the R-v
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -17,10 +18,20 @@ from jaxtyping import Float64, Int64
 from audiovq.eval.intervals import group, jackknife
 from audiovq.eval.joint import fitting
 from audiovq.eval.labelled import Corpus, Labelled
+from audiovq.eval.phones import shifts
 from audiovq.eval.unit_values import Figure
 
 TOLERANCE = 0.02  # s
 _EPSILON = 1e-9  # s: 20 ms away counts, however the sums are rounded
+
+_FIELDS = {
+    "boundary_precision": "precision",
+    "boundary_recall": "recall",
+    "boundary_f1": "f1",
+    "over_segmentation": "over_segmentation",
+    "r_value": "r_value",
+}
+_BESIDE_CHANCE = ("boundary_f1", "r_value")
 
 Times = Float64[np.ndarray, "_"]
 Segment = tuple[float, float, str | None]  # s, s, folded label
@@ -99,38 +110,66 @@ def scores(hit: int, found: int, gold: int) -> Scores:
     return Scores(precision, recall, f1, over, 1 - (distance + off) / 2)
 
 
-def evaluate(corpus: Corpus) -> list[Figure]:
-    """Return boundary scores over all aligned utterances together, and mean segment lengths."""
+def evaluate(corpus: Corpus, *, seed: int = 0) -> list[Figure]:
+    """Return boundary scores over all aligned utterances together, and mean segment lengths.
+
+    Args:
+        corpus: with alignments.
+        seed: of the shifts that give chance.
+    """
     utterances = corpus.aligned
     folding = dict(corpus.folding)
     cut = [segments(u, folding) for u in utterances]
-    table = np.array([_count(u, s) for u, s in zip(utterances, cut, strict=True)], np.int64)
+    gold = [np.array([start for start, _, _ in each[1:]], np.float64) for each in cut]
+    hop, units = corpus.coded.hop, [u.units for u in utterances]
+    table = _counts(gold, units, hop)
     groups = group([u.speaker for u in utterances])
     index = groups.index % fitting(3)
     by_group = np.zeros((int(index.max()) + 1, 3), np.int64)
     np.add.at(by_group, index, table)
-    hit, found, gold = table.sum(axis=0)
+    how = f"jackknife over {len(by_group)} {groups.unit}"
+    whole, ends = np.concatenate(units), np.cumsum([u.size for u in units])[:-1]
+    shifted = [
+        _counts(gold, np.split(np.roll(whole, n), ends), hop).sum(axis=0)
+        for n in shifts(whole.size, hop, seed)
+    ]
     result = []
-    names = {"boundary_precision": "precision", "boundary_recall": "recall", "boundary_f1": "f1"}
-    names |= {"over_segmentation": "over_segmentation", "r_value": "r_value"}
-    for name, field in names.items():
-        interval = jackknife(by_group, lambda c, f=field: getattr(scores(*map(int, c)), f))[1]  # type: ignore[misc]
+    for name, field in _FIELDS.items():
+        interval = jackknife(by_group, partial(_score, field=field))[1]
         low, high = interval or (None, None)
-        how = f"jackknife over {len(by_group)} {groups.unit}" if interval else ""
-        value = getattr(scores(int(hit), int(found), int(gold)), field)
         result.append(
             Figure(
-                name, value, low=low, high=high, interval=how, count=int(gold), over="boundaries"
+                name,
+                _score(table.sum(axis=0), field),
+                low=low,
+                high=high,
+                interval=how if interval else "",
+                count=sum(map(len, gold)),
+                over="boundaries",
             )
         )
+        if name in _BESIDE_CHANCE:
+            result.append(_chance(f"{name}_shifted", [_score(c, field) for c in shifted]))
     return result + _lengths(utterances, cut)
 
 
-def _count(utterance: Labelled, cut: Sequence[Segment]) -> tuple[int, int, int]:
-    """Return hits, boundaries of the units, and boundaries of the phones."""
-    gold = np.array([start for start, _, _ in cut[1:]], np.float64)
-    found = unit_boundaries(utterance.units, utterance.hop)
-    return hits(gold, found), len(found), len(gold)
+def _score(counts: Int64[np.ndarray, "3"], field: str) -> float:
+    return float(getattr(scores(*(int(c) for c in counts)), field))
+
+
+def _chance(name: str, draws: Sequence[float]) -> Figure:
+    mean = float(np.mean(draws))
+    return Figure(name, mean, count=len(draws), over="draws", lowest=min(draws), highest=max(draws))
+
+
+def _counts(
+    gold: Sequence[Times], units: Sequence[Int64[np.ndarray, "_"]], hop: float
+) -> Int64[np.ndarray, "U 3"]:
+    """Return hits, boundaries of the units, and boundaries of the phones, of each utterance."""
+    found = [unit_boundaries(u, hop) for u in units]
+    return np.array(
+        [(hits(g, f), len(f), len(g)) for g, f in zip(gold, found, strict=True)], np.int64
+    )
 
 
 def _lengths(utterances: Sequence[Labelled], cut: Sequence[Sequence[Segment]]) -> list[Figure]:

@@ -63,10 +63,9 @@ def purity(corpus: Corpus, aids: Aids) -> Outcome:
 
 def segmentation(corpus: Corpus, aids: Aids) -> Outcome:
     """Compare where units and phones change."""
-    del aids
     if not corpus.aligned:
         return Outcome(left_out=_UNALIGNED)
-    return Outcome(boundaries.evaluate(corpus))
+    return Outcome(boundaries.evaluate(corpus, seed=aids.seed))
 
 
 def error_rate(corpus: Corpus, aids: Aids) -> Outcome:

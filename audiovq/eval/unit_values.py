@@ -196,6 +196,7 @@ METRICS: dict[str, Metric] = {
     "boundary_f1": Metric(
         "boundary F1", "", "higher", "harmonic mean of the two; rewards cutting too often", 3
     ),
+    "boundary_f1_shifted": Metric("boundary F1, shifted", "", "", _SHIFTED, 3),
     "over_segmentation": Metric(
         "over-segmentation", "", "", "recall / precision - 1: how many more boundaries the units "
         "have than the phones, relative", 3,
@@ -204,6 +205,7 @@ METRICS: dict[str, Metric] = {
         "R-value", "", "higher", "1 - (sqrt((1 - R)^2 + OS^2) + |R - 1 - OS| / sqrt 2) / 2 "
         "(Rasanen et al. 2009): 1 is perfect, punishes cutting too often; may be under 0", 3,
     ),
+    "r_value_shifted": Metric("R-value, shifted", "", "", _SHIFTED, 3),
     "unit_segment": Metric(
         "mean run of units", "ms", "", "frames over runs, times the frame's length", 1
     ),

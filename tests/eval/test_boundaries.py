@@ -99,3 +99,19 @@ def test_constant_units_hit_nothing():
     found = values(boundaries.evaluate(corpus([("a", "sssnnn", "000000")])))
     assert found["boundary_precision"] == found["boundary_recall"] == found["boundary_f1"] == 0
     assert found["over_segmentation"] == -1
+
+
+def test_chance_is_far_from_a_perfect_cut_and_seeded():
+    rng = np.random.default_rng(0)
+    lengths = [rng.integers(4, 13, 60) for _ in range(3)]
+    said = ["".join(np.repeat(rng.choice(list("snia"), 60), n)) for n in lengths]
+    c = corpus([("a", s, "".join(str("snia".index(p)) for p in s)) for s in said])
+    found = {f.name: f for f in boundaries.evaluate(c)}
+    assert found["boundary_f1"].value == found["r_value"].value == 1
+    shifted = found["boundary_f1_shifted"]
+    assert shifted.count == 20
+    # by chance: a boundary in three quarters of windows of 5 frames, of 8 on average
+    assert 0.3 < shifted.value < 0.6
+    assert shifted.lowest <= shifted.value <= shifted.highest
+    assert values(boundaries.evaluate(c)) == {f.key: f.value for f in boundaries.evaluate(c)}
+    assert values(boundaries.evaluate(c, seed=1)) != values(boundaries.evaluate(c))
