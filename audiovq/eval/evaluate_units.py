@@ -14,8 +14,9 @@ from tqdm import tqdm
 from audiovq.data.manifest import Manifest
 from audiovq.errors import AudioVQError, ConfigError
 from audiovq.eval import labelled, machine
+from audiovq.eval.coded import Coded, from_units
 from audiovq.eval.joint import join
-from audiovq.eval.labelled import Coded, Corpus
+from audiovq.eval.labelled import Corpus
 from audiovq.eval.unit_baseline import baseline
 from audiovq.eval.unit_leaks import mfcc_frames
 from audiovq.eval.unit_parts import PARTS, Aids
@@ -94,8 +95,7 @@ def evaluate_units(
         raise ConfigError(f"--model: {units.folder} was not extracted with this model")
     names = _names([units, *beside])
     sources = [
-        labelled.from_units(u, name, options.split)
-        for u, name in zip([units, *beside], names, strict=True)
+        from_units(u, name, options.split) for u, name in zip([units, *beside], names, strict=True)
     ]
     if coder is not None and sources[0].vectors is None:
         sources[0] = replace(sources[0], vectors=_vectors(coder))

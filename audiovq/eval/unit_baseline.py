@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from audiovq.data.manifest import Manifest
-from audiovq.eval.labelled import Coded, Corpus
+from audiovq.eval.coded import Coded
+from audiovq.eval.labelled import Corpus
 from audiovq.eval.mfcc_baseline import mfcc_units
 
 SPLIT = "train"

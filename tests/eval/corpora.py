@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from audiovq.data.manifest import Manifest, Record
-from audiovq.eval.labelled import Coded, Corpus, label
+from audiovq.eval.coded import Coded
+from audiovq.eval.labelled import Corpus, label
 
 RATE, HOP = 1000, 10
 
