@@ -1,6 +1,7 @@
 """k-means on MFCC of the same size and pace as the units it stands beside."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from audiovq.data.manifest import Manifest
 from audiovq.eval.coded import Coded
 from audiovq.eval.labelled import Corpus
 from audiovq.eval.mfcc_baseline import mfcc_units
+from audiovq.units import kmeans
 
 SPLIT = "train"
 
@@ -30,7 +32,8 @@ def baseline(
         manifest: where the audio is.
         fit_manifest: where to fit; None: the same manifest.
         seed: of k-means.
-        folder: where to keep k-means, found there finished the next time; None: nowhere.
+        folder: where to keep k-means, each fit under a name of its own, found there finished the
+            next time; None: nowhere.
         progress: show bars on stderr.
 
     Raises:
@@ -41,18 +44,24 @@ def baseline(
     ids = {u.id for u in corpus.utterances}
     records = [r for r in manifest.records if r.id in ids]
     split = SPLIT if source.select(SPLIT) else None
-    units = mfcc_units(
-        manifest,
-        records,
-        sample_rate=coded.sample_rate,
-        hop_length=coded.hop_length,
-        size=corpus.size,
-        fit_manifest=source,
-        split=split,
-        seed=seed,
-        folder=folder,
-        progress=progress,
-    )
+    pace = f"{corpus.size}-{coded.sample_rate}-{coded.hop_length}"
+    name = f"{pace}-{source.fingerprint()[:12]}-{split or 'all'}-{seed}"
+    with TemporaryDirectory() as temporary:
+        place = (Path(temporary) if folder is None else folder) / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        units = mfcc_units(
+            manifest,
+            records,
+            sample_rate=coded.sample_rate,
+            hop_length=coded.hop_length,
+            size=corpus.size,
+            fit_manifest=source,
+            split=split,
+            seed=seed,
+            folder=place,
+            progress=progress,
+        )
+        vectors = kmeans.load(place).centres.numpy() if kmeans.read_about(place) else None
     return Coded(
         label=f"MFCC k-means {corpus.size}",
         sample_rate=coded.sample_rate,
@@ -60,6 +69,7 @@ def baseline(
         codebook_sizes=(corpus.size,),
         codes={k: np.asarray(v, np.int64)[None] for k, v in units.items()},
         lengths={r.id: r.samples_at(coded.sample_rate) for r in records},
+        vectors=vectors,
         notes=_notes(source, split, {(manifest.root / r.path) for r in records}),
     )
 

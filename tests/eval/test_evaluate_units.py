@@ -126,7 +126,13 @@ def test_the_real_baseline_fits_and_is_kept(place, corpus, tmp_path):
     result, _ = evaluate_units(unit_folders.load(place / "good"), corpus, options=options)
     assert result.reports[1]["pnmi"] > 0.3  # tones are easy
     assert "flatters" not in result.reports[1].notes[0]
-    assert (tmp_path / "mfcc").is_dir()
+    (kept,) = (tmp_path / "mfcc").iterdir()
+    assert kept.name.startswith(f"8-{RATE}-{HOP}-")
+    before = (kept / "kmeans.safetensors").stat().st_mtime_ns
+    again, corpora = evaluate_units(unit_folders.load(place / "good"), corpus, options=options)
+    assert again.reports[1]["pnmi"] == result.reports[1]["pnmi"]
+    assert (kept / "kmeans.safetensors").stat().st_mtime_ns == before
+    assert corpora[1].coded.vectors.shape == (8, 39)  # for ABX on vectors
 
 
 def test_a_baseline_that_cannot_be_is_said(place, corpus, monkeypatch):
