@@ -2,10 +2,13 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from audiovq import units as unit_folders
 from audiovq.__main__ import main
@@ -16,9 +19,12 @@ from audiovq.errors import CheckpointError, ConfigError, ManifestError
 from audiovq.eval import evaluate_units as module
 from audiovq.eval import unit_leaks
 from audiovq.eval.evaluate_units import Options, evaluate_units
+from audiovq.eval.unit_parts import PARTS, Aids
+from audiovq.eval.unit_report import Result
 from audiovq.files import sha256
 from audiovq.units.coder import ModelCoder
 from audiovq.units.format import Metadata, Shard, UnitRecord, write_metadata
+from tests.eval.corpora import corpus as small_corpus
 from tests.helpers import small_model
 
 RATE, HOP = 8000, 80
@@ -221,6 +227,36 @@ def test_equal_names_are_numbered(place, corpus):
     options = Options(mfcc=False, skip=tuple(module.PARTS)[1:])
     result, _ = evaluate_units(units, corpus, beside=[units], options=options)
     assert [r.label for r in result.reports] == ["good", "good (2)"]
+
+
+utterance = st.integers(1, 30).flatmap(
+    lambda n: st.tuples(
+        st.sampled_from("abcdefg"),
+        st.text("sn.-", min_size=n, max_size=n),
+        st.text("0127", min_size=n, max_size=n),
+    )
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(utterance, min_size=1, max_size=12))
+def test_every_figure_of_any_small_corpus_is_finite_and_inside_its_interval(made):
+    c = small_corpus(made)
+    aids = Aids(manifest=manifests.Manifest(Path(), Path(), {}, []))
+    for name in ("rates", "phones", "boundaries", "per", "abx"):
+        outcome = PARTS[name](c, aids)
+        assert bool(outcome.figures) != bool(outcome.left_out)
+        for f in outcome.figures:
+            known = [x for x in (f.value, f.low, f.high, f.lowest, f.highest) if x is not None]
+            assert np.isfinite(known).all(), f
+            assert (f.low is None) == (f.high is None) == (f.interval == "")
+            if f.low is not None:
+                assert f.low - 1e-9 <= f.value <= f.high + 1e-9, f
+    report = module._report(c, aids, Options(skip=SKIPPED))
+    Result(reports=[report], machine={}, date="").to_json()  # refuses what is not finite
+
+
+SKIPPED = ("speaker", "verification", "words", "stability", "abx")
 
 
 @pytest.fixture

@@ -38,6 +38,10 @@ def test_other_phone_sets_stay_as_they_are_but_for_silence():
     others = ["q", "ʒ", "zh", "AH0", "ao"]
     ipa = table([*others, "", "spn", "sp"])
     assert ipa == {**{p: p for p in others}, "": "sil", "spn": None, "sp": "sil"}
+    assert table(["_", "ə"]) == {
+        "_": "sil",
+        "ə": "ə",
+    }  # espeak-ng's, as the synthetic corpus has it
     assert table(["q", "zh", "h#", "own"]) == {"q": None, "zh": "sh", "h#": "sil", "own": "own"}
     assert is_timit(TIMIT)
     assert not is_timit(["q", "sil"])
