@@ -86,6 +86,18 @@ class Unit:
     works: tuple[Work, ...]
     condition: int
 
+    @property
+    def pairs(self) -> int:
+        """How many different pairs of items are compared."""
+        _, one, other = self.key
+        # X of the one, of the other; items of the voice they are compared with, if they are
+        x = sum(len(w.x) for w in self.works if w.speaker_x == one)
+        items = {w.voice.speaker: len(w.voice.items) for w in self.works}
+        if one == other:
+            return x * (x - 1) // 2 + x * (items[one] - x)
+        y = sum(len(w.x) for w in self.works if w.speaker_x == other)
+        return x * items.get(other, 0) + y * items.get(one, 0) - x * y
+
 
 def units(
     items: Items, mode: str, kept: npt.NDArray[np.bool_], caps: Caps, condition: int = 0

@@ -1,8 +1,9 @@
 """Distances and decisions of many ABX cells, in bounded memory."""
 
 import heapq
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from audiovq.eval._abx_items import Items
 from audiovq.eval.dtw import Sequences, dtw
 from audiovq.eval.frame_distance import FrameDistance
 
-BLOCK = 1 << 22  # distances looked up at a time: about 200 MiB, or one unit if that is more
+BLOCK = 1 << 20  # distances looked up at a time: about 120 MiB
 Array = npt.NDArray[np.int64]
 
 
@@ -80,7 +81,7 @@ def run(
     *,
     progress: bool = False,
 ) -> list[Tally]:
-    """Score the units of several conditions together; pairs they share are warped once.
+    """Score the units of several conditions together; pairs they share in a block are warped once.
 
     Args:
         works: units of each condition, in order.
@@ -94,40 +95,72 @@ def run(
     """
     tallies = [Tally() for _ in works]
     with tqdm(disable=not progress, desc=f"ABX {distance.name}", unit=" warpings") as bar:
-        for block in _blocks(heapq.merge(*works, key=lambda unit: unit.key)):
-            flat = [(tallies[unit.condition], work) for unit in block for work in unit.works]
-            for tally in tallies:
-                tally.pairs += _count_pairs([w for t, w in flat if t is tally], len(which))
-            distances, warped = _look_up([w for _, w in flat], sequences, which, distance)
-            for (tally, work), far in zip(flat, distances, strict=True):
-                tally.rows.append(_decide(work, far))
-            bar.update(warped)
+        units = heapq.merge(*works, key=lambda unit: unit.key)
+        for block in _blocks(_pieces(units, tallies)):
+            bar.update(_score(block, sequences, which, distance))
     return tallies
 
 
-def _blocks(units: Iterable[Unit]) -> Iterator[list[Unit]]:
-    block: list[Unit] = []
-    size = 0
+@dataclass(frozen=True)
+class Piece:
+    """Some X of a work, and where the outcome goes.
+
+    Attributes:
+        tally: of the condition.
+        work: with these X only.
+        first: whether they are the work's first.
+    """
+
+    tally: Tally
+    work: Work
+    first: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of X, and of the items each is compared with."""
+        return len(self.work.x), len(self.work.voice.items)
+
+
+def _pieces(units: Iterable[Unit], tallies: list[Tally]) -> Iterator[Piece]:
+    """Yield the works of all units in pieces of at most a block (or one X)."""
     for unit in units:
-        more = sum(len(w.x) * len(w.voice.items) for w in unit.works)
+        tally = tallies[unit.condition]
+        tally.pairs += unit.pairs
+        for work in unit.works:
+            rows = max(1, BLOCK // len(work.voice.items))
+            for start in range(0, len(work.x), rows):
+                part = replace(work, x=work.x[start : start + rows])
+                yield Piece(tally, part, start == 0)
+
+
+def _blocks(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    block: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        more = math.prod(piece.shape)
         if block and size + more > BLOCK:
             yield block
             block, size = [], 0
-        block.append(unit)
+        block.append(piece)
         size += more
     if block:
         yield block
 
 
-def _count_pairs(works: list[Work], items: int) -> int:
-    """Return how many different pairs of items are compared (a pair is in one unit only)."""
-    if not works:
-        return 0
-    one, other = _ends(works)
-    different = one != other
-    low, high = np.minimum(one, other)[different], np.maximum(one, other)[different]
-    keys = np.sort(low * items + high)  # np.unique hashes, which is slower for this many
-    return len(keys[:1]) + int(np.count_nonzero(np.diff(keys)))
+def _score(block: list[Piece], sequences: Sequences, which: Array, distance: FrameDistance) -> int:
+    """Add a block to the tallies; return how many pairs of sequences were warped."""
+    rows, columns = (which[end] for end in _ends([piece.work for piece in block]))
+    far, warped = _look_up(rows, columns, sequences, distance)
+    start = 0
+    for piece in block:
+        stop = start + math.prod(piece.shape)
+        row = _decide(piece.work, far[start:stop].reshape(piece.shape))
+        start = stop
+        if piece.first:
+            piece.tally.rows.append(row)
+        else:
+            piece.tally.rows[-1][4:] += row[4:]  # wins and triples of the same cells
+    return warped
 
 
 def _ends(works: list[Work]) -> tuple[Array, Array]:
@@ -148,10 +181,9 @@ def _ends(works: list[Work]) -> tuple[Array, Array]:
 
 
 def _look_up(
-    works: list[Work], sequences: Sequences, which: Array, distance: FrameDistance
-) -> tuple[list[Float64[np.ndarray, "X C"]], int]:
-    """Return the distances that each work needs; each pair of sequences is warped once."""
-    rows, columns = (which[end] for end in _ends(works))
+    rows: Array, columns: Array, sequences: Sequences, distance: FrameDistance
+) -> tuple[Float64[np.ndarray, " P"], int]:
+    """Return the distance of each pair of sequences, and how many were warped: each one once."""
     number = len(sequences.start)
     keys, place = np.unique(
         np.minimum(rows, columns) * number + np.maximum(rows, columns), return_inverse=True
@@ -160,11 +192,8 @@ def _look_up(
     different = first != second
     values = np.zeros((2, len(keys)))  # equal sequences are at 0
     values[:, different] = dtw(first[different], second[different], sequences, distance)
-    far = values[(rows > columns).astype(np.int64), place]
-    sizes = [len(w.x) * len(w.voice.items) for w in works]
-    parts = np.split(far, np.cumsum(sizes)[:-1])
-    shaped = [p.reshape(len(w.x), -1) for p, w in zip(parts, works, strict=True)]
-    return shaped, int(different.sum())
+    far: Float64[np.ndarray, " P"] = values[(rows > columns).astype(np.int64), place]
+    return far, int(different.sum())
 
 
 def _decide(work: Work, far: Float64[np.ndarray, "X C"]) -> Int64[np.ndarray, "6 L"]:
@@ -172,9 +201,10 @@ def _decide(work: Work, far: Float64[np.ndarray, "X C"]) -> Int64[np.ndarray, "6
     voice, within = work.voice, work.speaker_x == work.voice.speaker
     mine = slice(*voice.start[work.place : work.place + 2])
     wins = np.zeros(far.shape[1], dtype=np.int64)
+    own = int(np.searchsorted(voice.items[mine], work.x[0]))  # the first X among the A
     for i, row in enumerate(far):
         near = row[mine]
-        near = np.sort(np.delete(near, i) if within else near)
+        near = np.sort(np.delete(near, own + i) if within else near)
         # how many A are nearer than each B, and how many are nearer or as near
         wins += np.searchsorted(near, row, "left") + np.searchsorted(near, row, "right")
     others = np.arange(len(voice.phones)) != work.place

@@ -18,7 +18,6 @@ are exact here, and a zero vector is at angle 1/2 from others.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -54,8 +53,8 @@ class Score:
         cells: scored, over all contexts and speakers.
         triples: decided.
         pairs: different pairs of items compared, (a, x) and (x, a) being one.
-        by_pair: ordered pairs of phones, worst first.
-        dropped: why phones are no items, and how many.
+        by_pair: ordered pairs of phones, worst first; look at how many triples each has.
+        dropped: why phones are no items, and how many, of excluded sentences too.
         note: why there is no error; "" otherwise.
     """
 
@@ -166,18 +165,19 @@ def evaluate_all(
         distances = ["identity"] * has_ids + ["euclidean", "angular"] * has_vectors
     choices = [(p, mode, _kept(utterances, p)) for p in exclusions for mode in modes]
     scores: list[Score] = []
-    for task, name in product(tasks, distances):
+    for task in tasks:
         items = collect(utterances, task)
-        frames, distance = _frames(utterances, vectors, name)
         masks = [mask[items.utterance] for _, _, mask in choices]
-        works = [
-            units(items, mode, mask, caps, i)
-            for i, ((_, mode, _), mask) in enumerate(zip(choices, masks, strict=True))
-        ]
-        tallies = run(works, *sequences_of(items, frames), distance, progress=progress)
-        for tally, (pattern, mode, _), mask in zip(tallies, choices, masks, strict=True):
-            what = (task, mode, name, pattern, int(mask.sum()))
-            scores.append(_score(tally, items, what))
+        for name in distances:
+            frames, distance = _frames(utterances, vectors, name)
+            works = [
+                units(items, mode, mask, caps, i)
+                for i, ((_, mode, _), mask) in enumerate(zip(choices, masks, strict=True))
+            ]
+            tallies = run(works, *sequences_of(items, frames), distance, progress=progress)
+            for tally, (pattern, mode, _), mask in zip(tallies, choices, masks, strict=True):
+                what = (task, mode, name, pattern, int(mask.sum()))
+                scores.append(_score(tally, items, what))
     return scores
 
 

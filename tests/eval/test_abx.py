@@ -115,6 +115,20 @@ def test_continuous_vectors_equal_plain_python():
             assert (score.cells, score.triples, score.pairs) == expected[1:]
 
 
+@pytest.mark.parametrize("mode", ["within", "across"])
+def test_x_is_the_row_of_the_cost_matrix(mode):
+    """Among items that are both A and X, the earlier is: as in fastabx, to the last tie."""
+    rng = np.random.default_rng(2)
+    corpus = [
+        utterance(f"u{i}", f"s{i % 2}", [(p, int(rng.integers(4, 10))) for p in "abc"], ids)
+        for i, ids in enumerate(rng.integers(0, 3, (10, 30)))
+    ]
+    plain = plain_abx(corpus, "phoneme", mode, lambda x, y: float(x != y))
+    other = plain_abx(corpus[::-1], "phoneme", mode, lambda x, y: float(x != y))
+    assert evaluate(corpus, task="phoneme", mode=mode).error == pytest.approx(plain[0], abs=1e-12)
+    assert (other[0] == pytest.approx(plain[0], abs=1e-12)) == (mode == "across")
+
+
 @pytest.mark.parametrize(
     ("ids", "error"),
     [([0, 0, 1], 0.0), ([0, 1, 1], 0.75), ([0, 1, 0], 0.75), ([0, 0, 0], 0.5), ([0, 1, 2], 0.5)],
@@ -217,7 +231,11 @@ def test_blocks_tables_and_order_change_nothing(monkeypatch):
     expected = everything(corpus)
     assert len(expected) == 2 * 3 * 2 * 2
     assert everything(corpus) == expected
-    monkeypatch.setattr(_abx_run, "BLOCK", 400)
+    for block in (30, 400):  # some works are cut into single X
+        monkeypatch.setattr(_abx_run, "BLOCK", block)
+        assert evaluate_all(corpus) == [
+            s for s in expected if s.distance == "identity" and not s.excluded
+        ]
     monkeypatch.setattr(dtw, "CELLS", 400)
     assert everything(corpus) == expected
     monkeypatch.setattr(frame_distance, "TABLE", 0)
@@ -264,6 +282,10 @@ def test_caps():
     assert few == evaluate(corpus, task="phoneme", mode="across", max_items=3, max_x_speakers=2)
     other = evaluate(corpus, task="phoneme", mode="across", max_items=3, max_x_speakers=2, seed=1)
     assert other.error != few.error
+    assert (
+        evaluate(corpus, task="phoneme", max_items=3).error
+        != evaluate(corpus, task="phoneme", max_items=3, seed=1).error
+    )
     assert few.cells == 4 * 2 * 4 * 3  # speakers, of X, phones, other phones
     assert few.triples == few.cells * 27
     assert whole.cells == 4 * 3 * 4 * 3
