@@ -6,7 +6,7 @@ Frame error: the share of frames with another unit, where frames still correspon
 several codebooks, the mean over them.
 
 Source: Gat et al. 2022 ("Augmentation invariant discrete representation for generative spoken
-language modeling", arXiv:2209.15483), section 3. Published figures may be divided by another
+language modeling", arXiv:2209.15483). Published figures may be divided by another
 length (frames), and their time stretch keeps the pitch, so ours stand beside each other only.
 """
 

@@ -56,8 +56,8 @@ def verification(
     Each speaker's longest recording is cut in the middle. Every first half is compared with every
     second half: as many targets as speakers, all other pairs are impostors. Similarity is the
     cosine of the (square roots of the) shares of each unit, the mean over all halves subtracted.
-    The halves share the channel, the session and the topic, so this measures them together with
-    the voice: an upper bound of what a listener learns about the speaker.
+    The halves share the channel, the session and the topic: the figure is about all of them
+    together with the voice.
 
     The ceiling compares means of MFCC frames likewise, after whitening by the covariance within
     halves (no speaker's name is used).

@@ -6,7 +6,7 @@ SIZE = 32
 
 
 def corpus(leak, *, speakers=6, each=12, length=80, seed=0):
-    """Units whose second half of the codebook is split among speakers.
+    """Uniform units, but for a share that comes from five units of the speaker's own.
 
     Args:
         leak: share of frames from the speaker's own five units; the others say nothing.
