@@ -2,11 +2,14 @@
 
 One pass over the corpus keeps a uniform sample of its frames, then Lloyd's iterations cluster
 that sample in memory. Features cost far more than clustering, so they are computed once, where
-mini-batches over several passes would compute them anew each time; and the centres move to exact
-means until they stand still, where those of mini-batches keep drifting. Nothing but torch is
-needed, and all state between two steps is plain arrays, which scikit-learn's MiniBatchKMeans can
-be continued from only through its private attributes. With at least 256 frames per centre the
-sample costs little: faiss clusters no more than that by default.
+mini-batches over several passes would compute them anew each time. Nothing but torch is needed,
+and all state between two steps is plain arrays; scikit-learn's MiniBatchKMeans can be continued
+from its private attributes only.
+
+Measured on 512 centres of an hour of LibriSpeech (181,000 frames), mean squared distance to the
+nearest centre over all frames: MFCC 20.3 (MiniBatchKMeans 20.7 to 20.8), latents of an AE 91.9
+(110 to 112). A sample of 200 frames per centre costs 0.7 and 2.3 %, one of 100, 2.1 and 6.0 %;
+the default is at least 256, as many as faiss uses at most.
 """
 
 import hashlib
@@ -41,7 +44,7 @@ SAMPLE, CENTRES = "fit-sample.safetensors", "fit-centres.safetensors"  # gone on
 _LEAST_FRAMES, _FRAMES_PER_CENTRE = 250_000, 256
 _SEEDING_FRAMES = 50  # per centre; k-means++ looks at no more
 _STILL = 1e-4  # relative gain of an iteration below which the centres stand still
-_SAVE_SECONDS = 60.0  # between two notes of how far it is; changes no result
+_SAVE_SECONDS = 20.0  # between two notes of how far it is; changes no result
 _MOST_REJECTED = 0.01
 
 Rows = tuple[Int[Tensor, "M"], Float[Tensor, "M D"], int]  # hashes, frames kept, frames seen
@@ -62,8 +65,9 @@ def fit(
 ) -> KMeans:
     """Cluster the frames of a corpus, or go on doing so; finished work is only read.
 
-    Memory: about four times `most_frames` vectors, whatever the corpus. On one machine the
-    centres are the same bit for bit however often it was interrupted.
+    Memory: about four times `most_frames` vectors, whatever the corpus. On one machine and
+    at one number of arithmetic threads the centres are the same bit for bit however often it was
+    interrupted, and for any `threads`.
 
     Args:
         features: of which.

@@ -12,12 +12,18 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+# transformers imports torchaudio, which may refuse this build of torch: ours must be there first
+from audiovq import _torchaudio  # noqa: F401
+from audiovq.audio import MAX_RATE, MIN_RATE
 from audiovq.errors import CheckpointError, ConfigError
 from audiovq.units.features._base import Features, finite
 
 # Audio up to _WHOLE seconds is computed at once, as everyone does; of longer audio, stretches of
 # _CORE seconds with _CONTEXT seconds heard on either side. Part of what the features are.
 _WHOLE, _CORE, _CONTEXT = 30, 20, 5
+
+_PREPROCESSOR = "preprocessor_config.json"
+_NEEDED = ("conv_stride", "conv_kernel", "hidden_size")
 
 
 class TransformersFeatures(Features):
@@ -65,12 +71,17 @@ class TransformersFeatures(Features):
         self._device = torch.device(device)
         about = _preprocessor(folder)
         self.label = f"{config.model_type} layer {self.layer}"
-        self.sample_rate = int(about.get("sampling_rate", 16000))
+        self.sample_rate = about.get("sampling_rate", 16000)
+        if not isinstance(self.sample_rate, int) or not MIN_RATE <= self.sample_rate <= MAX_RATE:
+            raise CheckpointError(
+                f"{folder / _PREPROCESSOR} states a sampling_rate of {self.sample_rate!r}; "
+                f"{MIN_RATE} to {MAX_RATE} Hz is accepted"
+            )
         self.hop_length = prod(config.conv_stride)
         self._reach = _receptive_field(config.conv_kernel, config.conv_stride)
         self.dim = int(config.hidden_size)
         # the class's own default where there is a file, and what the two families were trained with
-        default = bool(about) or config.feat_extract_norm == "layer"
+        default = bool(about) or getattr(config, "feat_extract_norm", "layer") == "layer"
         self._normalise = bool(about.get("do_normalize", default))
 
     def fingerprint(self) -> str:
@@ -130,9 +141,9 @@ class TransformersFeatures(Features):
 def parse(source: str) -> tuple[Path, int | None]:
     """Split PATH[:LAYER] into folder and layer."""
     path, colon, layer = source.rpartition(":")
-    if colon and layer.isdecimal() and not Path(source).is_dir():
-        return Path(path), int(layer)
-    return Path(source), None
+    if colon and layer.isdecimal() and not Path(source).expanduser().is_dir():
+        return Path(path).expanduser(), int(layer)  # a shell expands no ~ behind `hf:`
+    return Path(source).expanduser(), None
 
 
 def _receptive_field(kernels: Iterable[int], strides: Iterable[int]) -> int:
@@ -173,7 +184,8 @@ def _load(folder: Path) -> Any:
     except Exception as error:  # noqa: BLE001  (whatever a stranger's folder provokes in there)
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{folder} is no usable transformers model: {reason}") from None
-    if not all(hasattr(model.config, n) for n in ("conv_stride", "conv_kernel", "hidden_size")):
+    layers = getattr(getattr(model, "encoder", None), "layers", None)
+    if layers is None or not all(hasattr(model.config, name) for name in _NEEDED):
         raise CheckpointError(
             f"{folder} holds a {model.config.model_type}; HuBERT, WavLM, wav2vec 2.0 and models "
             f"built like them are accepted"
@@ -190,7 +202,7 @@ def _load(folder: Path) -> Any:
 
 def _preprocessor(folder: Path) -> dict[str, Any]:
     """Return preprocessor_config.json; {} where there is none."""
-    path = folder / "preprocessor_config.json"
+    path = folder / _PREPROCESSOR
     if not path.is_file():
         return {}
     try:

@@ -1,6 +1,8 @@
 """Features of transformers models: tiny ones, made here; nothing is downloaded."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -154,6 +156,8 @@ def test_folders_that_cannot_be_used_say_why_in_one_line(tmp_path):
         TransformersFeatures(tmp_path / "m", 5)
     (tmp_path / "m" / "preprocessor_config.json").write_text("{")
     refused("not JSON")
+    (tmp_path / "m" / "preprocessor_config.json").write_text('{"sampling_rate": "16k"}')
+    refused("sampling_rate of '16k'")
     (tmp_path / "m" / "preprocessor_config.json").unlink()
     good = (tmp_path / "m" / "model.safetensors").read_bytes()
     (tmp_path / "m" / "model.safetensors").write_bytes(good[: len(good) // 2])
@@ -187,3 +191,15 @@ def test_audio_that_is_not_finite_is_refused(tmp_path):
     make(tmp_path)
     with pytest.raises(AudioError, match="NaN"):
         TransformersFeatures(tmp_path)(torch.full((1, 1, 500), torch.inf))
+
+
+@pytest.mark.slow
+def test_it_loads_in_a_fresh_process(tmp_path):
+    """Where nothing has imported torchaudio yet, which may refuse this build of torch."""
+    make(tmp_path)
+    code = (
+        "import sys, torch; from audiovq.units.features.transformers import TransformersFeatures;"
+        f"print(TransformersFeatures({str(tmp_path)!r})(torch.zeros(1, 1, 400)).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "torch.Size([2, 16])" in done.stdout, done.stderr
