@@ -4,6 +4,7 @@ import base64
 import html
 import io
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem 0 .4rem 1.8rem; text-align: right; white-space: nowrap;
          vertical-align: baseline; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
+td:first-child { min-width: 11rem; }
 th { color: var(--soft); font-weight: 600; font-size: .9rem; white-space: normal;
      vertical-align: bottom; }
 tr + tr > td { border-top: 1px solid var(--line); }
@@ -51,6 +53,13 @@ td.best { font-weight: 650; color: var(--accent); }
 figure { margin: 1.2rem 0; } figcaption { color: var(--soft); font-size: .9rem; margin-top: .4rem; }
 img { display: block; max-width: 100%; background: #fff; border-radius: 8px;
       border: 1px solid var(--line); padding: .5rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem;
+      margin: 1rem 0; }
+.cards > div { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+      padding: .8rem 1rem; font-size: .9rem; }
+.cards h3 { font-size: 1rem; margin: 0 0 .2rem; } .cards p { margin: 0 0 .5rem; }
+.cards img { border: 0; padding: 0; margin-bottom: .4rem; }
+.cards audio { width: 100%; height: 2.2rem; } .cards span { color: var(--soft); }
 .sounds { display: flex; flex-wrap: wrap; gap: 1rem 1.6rem; margin: 1rem 0; }
 .sounds div { font-size: .9rem; color: var(--soft); } audio { display: block; width: 18rem;
       max-width: 100%; margin-top: .2rem; }
@@ -59,6 +68,27 @@ dt { font-weight: 600; } dd { margin: 0; color: var(--soft); }
 @media (max-width: 40rem) { dl { display: block; } dd { margin-bottom: .5rem; } }
 """
 _BEST = ' class="best"'
+
+
+@dataclass(frozen=True)
+class Card:
+    """A picture with words and sounds, one of many side by side.
+
+    Attributes:
+        title: heading.
+        text: a line below it.
+        alt: what the picture shows, for those who cannot see it.
+        figure: the picture.
+        sounds: players, by label.
+    """
+
+    title: str
+    text: str
+    alt: str
+    figure: "Figure"
+    sounds: Mapping[str, Float[Tensor, "1 1 _"]]
+
+
 # Nothing is fetched from anywhere, whatever text or names get into a page.
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
@@ -108,7 +138,7 @@ class Page:
 
         Args:
             header: of the columns.
-            rows: cells.
+            rows: cells; what follows a line break in one is shown small below it.
             caption: a sentence below.
             best: row and column of the cells to mark.
         """
@@ -116,7 +146,7 @@ class Page:
         body = "".join(
             "<tr>"
             + "".join(
-                f"<td{_BEST if (i, j) in best else ''}>{html.escape(str(c))}</td>"
+                f"<td{_BEST if (i, j) in best else ''}>{_cell(str(c))}</td>"
                 for j, c in enumerate(row)
             )
             + "</tr>"
@@ -164,17 +194,27 @@ class Page:
 
     def sounds(self, sounds: Mapping[str, Float[Tensor, "1 1 L"]], sample_rate: int) -> None:
         """Add players, side by side, each with its label."""
-        players = []
-        for label, x in sounds.items():
-            buffer = io.BytesIO()
-            samples = x.reshape(-1).clamp(-1, 1).numpy()
-            soundfile.write(buffer, samples, sample_rate, format="WAV", subtype="PCM_16")
-            data = base64.b64encode(buffer.getvalue()).decode()
-            players.append(
-                f"<div>{html.escape(label)}"
-                f'<audio controls src="data:audio/wav;base64,{data}"></audio></div>'
-            )
+        players = [
+            f"<div>{html.escape(label)}{_player(x, sample_rate)}</div>"
+            for label, x in sounds.items()
+        ]
         self._parts.append(f'<div class="sounds">{"".join(players)}</div>')
+
+    def cards(self, cards: Sequence[Card], sample_rate: int) -> None:
+        """Add cards in as many columns as fit."""
+        made = []
+        for card in cards:
+            data = base64.b64encode(png(card.figure)).decode()
+            players = "".join(
+                f"<div><span>{html.escape(label)}</span>{_player(x, sample_rate)}</div>"
+                for label, x in card.sounds.items()
+            )
+            made.append(
+                f"<div><h3>{html.escape(card.title)}</h3><p>{html.escape(card.text)}</p>"
+                f'<img alt="{html.escape(card.alt, quote=True)}" '
+                f'src="data:image/png;base64,{data}">{players}</div>'
+            )
+        self._parts.append(f'<div class="cards">{"".join(made)}</div>')
 
     def write(self, path: Path) -> None:
         """Write the page in one step."""
@@ -187,6 +227,19 @@ class Page:
             f"<title>{html.escape(self.title)}</title><style>{_STYLE}</style></head>\n"
             f"<body>\n{body}\n</body></html>\n",
         )
+
+
+def _cell(text: str) -> str:
+    first, *rest = text.split("\n")
+    return html.escape(first) + "".join(f"<small>{html.escape(line)}</small>" for line in rest)
+
+
+def _player(x: Float[Tensor, "1 1 _"], sample_rate: int) -> str:
+    buffer = io.BytesIO()
+    samples = x.reshape(-1).clamp(-1, 1).numpy()
+    soundfile.write(buffer, samples, sample_rate, format="WAV", subtype="PCM_16")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
 
 
 def _evaluation_row(name: str, reports: Sequence[Report]) -> str:

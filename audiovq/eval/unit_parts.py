@@ -1,0 +1,125 @@
+"""The parts of an evaluation of units; each says what it measured, or why it did not."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from audiovq.data.manifest import Manifest
+from audiovq.eval import boundaries, per, phones, unit_abx, unit_leaks, unit_rates
+from audiovq.eval.labelled import Corpus
+from audiovq.eval.unit_values import Figure
+from audiovq.units.coder import Coder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aids:
+    """What parts need besides codes and labels.
+
+    Attributes:
+        manifest: where the audio is.
+        seed: of every draw.
+        coder: makes the codes, for stability; None: not given.
+        frames: MFCC of an utterance, for the ceilings of probes; None: without ceilings.
+        progress: show bars on stderr.
+    """
+
+    manifest: Manifest
+    seed: int = 0
+    coder: Coder | None = None
+    frames: unit_leaks.Frames | None = None
+    progress: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a part gave.
+
+    Attributes:
+        figures: none where it was left out.
+        notes: what to know about them.
+        left_out: why nothing was measured; "" where something was.
+    """
+
+    figures: Sequence[Figure] = ()
+    notes: Sequence[str] = ()
+    left_out: str = ""
+
+
+Part = Callable[[Corpus, Aids], Outcome]
+_UNALIGNED = "the manifest has no phones; give --alignments, or prepare a corpus that has them"
+
+
+def rates(corpus: Corpus, aids: Aids) -> Outcome:
+    """Measure rates and the use of the codebook."""
+    del aids
+    return Outcome(unit_rates.evaluate(corpus))
+
+
+def purity(corpus: Corpus, aids: Aids) -> Outcome:
+    """Measure how well units tell phones, frame by frame."""
+    if not corpus.aligned:
+        return Outcome(left_out=_UNALIGNED)
+    return _outcome(phones.evaluate(corpus, seed=aids.seed))
+
+
+def segmentation(corpus: Corpus, aids: Aids) -> Outcome:
+    """Compare where units and phones change."""
+    if not corpus.aligned:
+        return Outcome(left_out=_UNALIGNED)
+    return Outcome(boundaries.evaluate(corpus, seed=aids.seed))
+
+
+def error_rate(corpus: Corpus, aids: Aids) -> Outcome:
+    """Measure the phone error rate of named units."""
+    del aids
+    if not corpus.aligned:
+        return Outcome(left_out=_UNALIGNED)
+    figures = per.evaluate(corpus)
+    return Outcome(figures, left_out="" if figures else "needs two speakers or more")
+
+
+def discrimination(corpus: Corpus, aids: Aids) -> Outcome:
+    """Measure ABX errors."""
+    if not corpus.aligned:
+        return Outcome(left_out=_UNALIGNED)
+    return _outcome(unit_abx.evaluate(corpus, seed=aids.seed, progress=aids.progress))
+
+
+def speaker(corpus: Corpus, aids: Aids) -> Outcome:
+    """Ask a probe who speaks."""
+    return _outcome(unit_leaks.speaker(corpus, aids.frames, aids.seed))
+
+
+def verification(corpus: Corpus, aids: Aids) -> Outcome:
+    """Match halves of recordings."""
+    return _outcome(unit_leaks.halves(corpus, aids.frames, aids.seed))
+
+
+def words(corpus: Corpus, aids: Aids) -> Outcome:
+    """Ask a probe which of a few texts is said."""
+    return _outcome(unit_leaks.words(corpus, aids.frames, aids.seed))
+
+
+def stability(corpus: Corpus, aids: Aids) -> Outcome:
+    """Change the sound, and see how far units move."""
+    if aids.coder is None:
+        return Outcome(left_out="needs what made the units; give --model")
+    return _outcome(unit_leaks.perturbed(corpus, aids.manifest, aids.coder, aids.seed))
+
+
+def _outcome(found: tuple[list[Figure], list[str]]) -> Outcome:
+    """Return figures with their notes; notes without figures say why there are none."""
+    figures, notes = found
+    return Outcome(figures, notes) if figures else Outcome(left_out="; ".join(notes))
+
+
+PARTS: Mapping[str, Part] = {
+    "rates": rates,
+    "phones": purity,
+    "boundaries": segmentation,
+    "per": error_rate,
+    "abx": discrimination,
+    "speaker": speaker,
+    "verification": verification,
+    "words": words,
+    "stability": stability,
+}
