@@ -45,14 +45,21 @@ class SplitName(StrEnum):
 
 
 def load_model(path: Path, device: str, plugins: list[str]) -> Any:
+    """Return a model on its device."""
     from audiovq import release
+
+    chosen = check_device(device)
+    return release.load(path, plugins).to(chosen)
+
+
+def check_device(device: str) -> Any:
+    """Return the device of that name."""
     from audiovq.train.run import pick_device
 
     try:
-        chosen = pick_device(device)
+        return pick_device(device)
     except ConfigError as error:  # the check is shared with training, where it is a setting
         raise ConfigError(str(error).replace("train.device=", "--device ")) from None
-    return release.load(path, plugins).to(chosen)
 
 
 def set_threads(threads: int) -> None:

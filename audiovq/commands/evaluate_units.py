@@ -13,7 +13,6 @@ from audiovq.commands._app import (
     SplitName,
     Threads,
     app,
-    load_model,
     set_threads,
 )
 from audiovq.errors import ConfigError
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from audiovq.data.manifest import Manifest
     from audiovq.eval.labelled import Corpus
     from audiovq.eval.unit_report import Result
-    from audiovq.units.coder import Coder
 
 UnitsArgument = Annotated[Path, typer.Argument(help="a folder made by `audiovq extract`")]
 
@@ -61,9 +59,12 @@ def evaluate_units(
         typer.Option(help="phone times: a .phn, TextGrid, CTM or RTTM file, or a folder of them"),
     ] = None,
     tier: Annotated[str, typer.Option(help="tier of the alignment that holds phones")] = "phones",
+    stability: Annotated[
+        bool, typer.Option("--stability", help="extract anew from changed speech; takes a while")
+    ] = False,
     model: Annotated[
-        Path | None,
-        typer.Option(help="what made the units; adds their stability and ABX on code vectors"),
+        str | None,
+        typer.Option(help="what made the units, if it is no longer there; adds their stability"),
     ] = None,
     skip: Annotated[str, typer.Option(help="parts to leave out, such as abx,speaker")] = "",
     seed: Annotated[int, typer.Option(min=0, help="of every draw")] = 0,
@@ -83,7 +84,8 @@ def evaluate_units(
     from audiovq.data import manifest as manifests
     from audiovq.eval.evaluate_units import Options
     from audiovq.eval.evaluate_units import evaluate_units as run
-    from audiovq.units import format as unit_format
+    from audiovq.units import load
+    from audiovq.units.sources import reopen
 
     set_threads(threads)
     options = Options(
@@ -102,13 +104,14 @@ def evaluate_units(
     corpus = manifests.read(manifest)
     if alignments is not None:
         corpus = aligned.attach(corpus, alignments, tier)
+    found = load(units)
     result, corpora = run(
-        unit_format.load(units),
+        found,
         corpus,
         options=options,
-        beside=[unit_format.load(b) for b in beside],
+        beside=[load(b) for b in beside],
         fit_manifest=None if fit_manifest is None else manifests.read(fit_manifest),
-        coder=None if model is None else _coder(model, device, plugin),
+        coder=reopen(found, model, device=device, plugins=plugin) if stability or model else None,
     )
     if out is not None:
         _write(out, result, corpora, corpus, seed)
@@ -121,12 +124,6 @@ def _make(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write to the folder {out}: {error.strerror}") from None
-
-
-def _coder(model: Path, device: str, plugins: list[str]) -> "Coder":
-    from audiovq.units.coder import ModelCoder
-
-    return ModelCoder(load_model(model, device, plugins))
 
 
 def _write(

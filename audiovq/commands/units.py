@@ -12,7 +12,7 @@ from audiovq.commands._app import (
     SplitName,
     Threads,
     app,
-    load_model,
+    check_device,
     print_json,
     set_threads,
 )
@@ -30,8 +30,13 @@ CorpusArgument = Annotated[
 
 @app.command()
 def extract(
-    model: Annotated[
-        Path, typer.Argument(help="a model folder, or a run folder that holds one as `model/`")
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="a model or run folder; hf:PATH[:LAYER], a HuBERT, WavLM or wav2vec 2.0 of "
+            "transformers on your disk; or mfcc",
+        ),
     ],
     manifest: CorpusArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for the codes")] = Path("units"),
@@ -43,6 +48,25 @@ def extract(
         ),
     ] = True,
     threads: Threads = 1,
+    kmeans: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="number of units, by k-means on what a continuous MODEL, hf: or mfcc gives"
+        ),
+    ] = None,
+    kmeans_from: Annotated[
+        Path | None, typer.Option(help="a k-means that is there, such as UNITS/kmeans")
+    ] = None,
+    fit_manifest: Annotated[
+        Path | None,
+        typer.Option(help="corpus whose training split k-means is fitted on [MANIFEST]"),
+    ] = None,
+    layer: Annotated[
+        int | None, typer.Option(min=0, help="of hf:PATH [three quarters of the depth]")
+    ] = None,
+    hop: Annotated[int | None, typer.Option(min=1, help="samples per frame of mfcc [320]")] = None,
+    sample_rate: Annotated[int | None, typer.Option(min=1000, help="of mfcc (Hz) [16000]")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of k-means")] = 0,
     shards: Annotated[
         ShardFormat, typer.Option(help="format of the files: parquet needs the extra `units`")
     ] = "parquet",
@@ -61,10 +85,17 @@ def extract(
     `audiovq export-units` writes other formats, `audiovq evaluate-units` says what they are worth.
 
     Example: audiovq extract runs/vq speech.jsonl -o units
+
+    Example: audiovq extract hf:models/hubert-base:9 speech.jsonl --kmeans 500 -o units
     """
     from audiovq.units.finished import finished, request
 
-    asked = request(model, manifest)
+    options = {"layer": layer, "hop_length": hop, "sample_rate": sample_rate}
+    arrays = None if kmeans_from is None else kmeans_from / "kmeans.safetensors"
+    asked = request(
+        source, manifest, kmeans=kmeans, kmeans_from=arrays, fit_manifest=fit_manifest,
+        seed=None if kmeans is None else seed, **options,
+    )  # fmt: skip
     splits = None if split == SplitName.all else (split.value,)
     kind = "cuda" if device.startswith("cuda") else device
     done = finished(out, asked, splits=splits, exact=exact, shard_format=shards, device=kind)
@@ -73,13 +104,22 @@ def extract(
         return
 
     from audiovq import share
+    from audiovq.data import manifest as manifests
     from audiovq.units.corpus import open_corpus
     from audiovq.units.extract import extract as run
+    from audiovq.units.extract import make_folder
+    from audiovq.units.sources import open_coder_among, where
 
     set_threads(1)  # each batch is computed by one thread; --threads batches at a time
     corpus, unreadable = open_corpus(manifest)
+    make_folder(out)
+    coder = open_coder_among(
+        source, size=kmeans, manifest=corpus, kmeans_from=kmeans_from, seed=seed, folder=out,
+        fit_manifest=None if fit_manifest is None else manifests.read(fit_manifest),
+        device=check_device(_of_this_process(device)), plugins=plugin, threads=threads, **options,
+    )  # fmt: skip
     units = run(
-        load_model(model, _of_this_process(device), plugin),
+        coder,
         corpus,
         out,
         splits=splits,
@@ -89,7 +129,7 @@ def extract(
         shard_format=shards,
         unreadable=unreadable,
         request=asked,
-        made_from={"source": str(model.resolve()), "manifest": str(manifest.resolve())},
+        made_from=where(source, manifest, kmeans_from=kmeans_from, **options),
     )
     if not share.is_follower():
         _say(out, units.metadata)
@@ -101,7 +141,7 @@ def verify(
         Path, typer.Argument(metavar="UNITS", help="a folder made by `audiovq extract`")
     ],
     model: Annotated[
-        Path | None, typer.Option(help="the model, if it is no longer where it was")
+        str | None, typer.Option(help="what made the units, if it is no longer where it was")
     ] = None,
     manifest: Annotated[
         Path | None, typer.Option(help="the corpus, if it is no longer where it was")
@@ -122,19 +162,17 @@ def verify(
     Example: audiovq verify units
     """
     from audiovq.units import load
-    from audiovq.units.coder import ModelCoder
     from audiovq.units.corpus import open_corpus
+    from audiovq.units.sources import reopen
     from audiovq.units.verify import verify as run
 
     set_threads(1)
     units = load(folder)
-    made_from = units.metadata.made_from
-    for name, given in (("source", model), ("manifest", manifest)):
-        if given is None and name not in made_from:
-            what = "model" if name == "source" else name
-            raise ConfigError(f"{folder} does not say where its {what} was: give --{what}")
-    corpus, _ = open_corpus(manifest or Path(made_from["manifest"]))
-    coder = ModelCoder(load_model(model or Path(made_from["source"]), device, plugin))
+    told = units.metadata.made_from
+    if manifest is None and "manifest" not in told:
+        raise ConfigError(f"{folder} does not say where its corpus was: give --manifest")
+    corpus, _ = open_corpus(manifest or Path(told["manifest"]))
+    coder = reopen(units, model, device=check_device(device), plugins=plugin)
     found = run(units, coder, corpus, codes=codes)
     if as_json:
         print_json(found.to_dict())

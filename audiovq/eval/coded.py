@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from audiovq.errors import CheckpointError
-from audiovq.units.format import Units
+from audiovq.units.reading import Units
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def from_units(units: Units, label: str, split: str | None = None) -> Coded:
         if split is None or record.split in (split, None):  # the manifest decides where it is None
             codes[record.id] = record.codes.numpy()
             lengths[record.id] = record.num_samples
-    vectors = getattr(units, "vectors", lambda: None)()
+    vectors = units.vectors()
     return Coded(
         label=label,
         sample_rate=m.sample_rate,

@@ -23,7 +23,7 @@ from audiovq.eval.unit_parts import PARTS, Aids
 from audiovq.eval.unit_report import Result, UnitReport
 from audiovq.eval.unit_values import Figure
 from audiovq.units.coder import Coder
-from audiovq.units.format import Units
+from audiovq.units.reading import Units
 
 
 @dataclass(frozen=True, kw_only=True)

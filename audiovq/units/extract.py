@@ -95,7 +95,7 @@ def extract(
     )
     store.check(wanted)
     out = Path(out)
-    _make(out)
+    make_folder(out)
     work = Work(
         out,
         wanted,
@@ -150,8 +150,12 @@ def _software() -> dict[str, str]:
     return found
 
 
-def _make(out: Path) -> None:
-    """Make the folder, unless it is there already and is, or may become, one of units."""
+def make_folder(out: Path) -> None:
+    """Make the folder, unless it is there already and is, or may become, one of units.
+
+    Raises:
+        CheckpointError: it cannot be made, or holds something else.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         others = [p for p in out.iterdir() if STALE_MARK not in p.name and p.name not in _EARLY]

@@ -11,20 +11,31 @@ from audiovq.units.parts import pending
 _MODEL_FILES = ("config.json", "model.safetensors")
 
 
-def request(model: str | Path, manifest: str | Path) -> dict[str, str]:
-    """Return checksums of a model folder's and a manifest's files; empty if one is not there.
+def request(source: str, manifest: Path, **options: object) -> dict[str, str]:
+    """Return checksums of the files that were asked for, and options; empty if that cannot be told.
 
-    Equal checksums mean an equal model and corpus; different ones may still do (a manifest's
-    header can change), which is for `extract` to find out.
+    Equal ones mean an equal model and corpus; different ones may still do (a manifest's header
+    can change), which is for `extract` to find out.
+
+    Args:
+        source: a model folder or `mfcc`; of anything else nothing is told.
+        manifest: the corpus, where it is a file.
+        options: of k-means; a path stands for the bytes of the file. None is left out.
     """
-    found: dict[str, str] = {}
-    for folder in (Path(model), Path(model) / "model"):
-        if all((folder / name).is_file() for name in _MODEL_FILES):
-            found = {f"model/{name}": sha256(folder / name) for name in _MODEL_FILES}
-            break
-    if not found or not Path(manifest).is_file():
+    found = {"source": source} if source == "mfcc" else _model(Path(source))
+    given = {name: value for name, value in options.items() if value is not None}
+    files = [v for v in (manifest, *given.values()) if isinstance(v, Path)]
+    if not found or not all(file.is_file() for file in files):
         return {}
-    return found | {"manifest": sha256(Path(manifest))}
+    told = {k: sha256(v) if isinstance(v, Path) else str(v) for k, v in given.items()}
+    return found | told | {"manifest": sha256(manifest)}
+
+
+def _model(path: Path) -> dict[str, str]:
+    for folder in (path, path / "model"):
+        if all((folder / name).is_file() for name in _MODEL_FILES):
+            return {f"model/{name}": sha256(folder / name) for name in _MODEL_FILES}
+    return {}
 
 
 def finished(out: Path, asked: Mapping[str, str], **settings: Any) -> Metadata | None:

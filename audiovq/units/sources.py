@@ -1,18 +1,21 @@
 """What a user names as the source of units: a model, a transformers model, or MFCC."""
 
+import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from audiovq import release
+from audiovq import distributed, release
 from audiovq.data.manifest import Manifest
-from audiovq.errors import ConfigError
+from audiovq.errors import CheckpointError, ConfigError
 from audiovq.units import kmeans
 from audiovq.units.coder import Coder, ModelCoder
 from audiovq.units.features._base import Features
 from audiovq.units.kmeans_coder import KMeansCoder
 from audiovq.units.kmeans_fit import fit
+from audiovq.units.reading import Units
 
 HF, MFCC = "hf:", "mfcc"
 
@@ -21,7 +24,7 @@ def open_coder(
     source: str,
     *,
     size: int | None = None,
-    manifest: Manifest,
+    manifest: Manifest | None = None,
     fit_manifest: Manifest | None = None,
     kmeans_from: str | Path | None = None,
     layer: int | None = None,
@@ -39,7 +42,7 @@ def open_coder(
     Args:
         source: a model folder; `hf:PATH[:LAYER]`, a transformers model on disk; or `mfcc`.
         size: centres of k-means to fit; for continuous sources.
-        manifest: the corpus to be coded.
+        manifest: the corpus to be coded; needed where k-means is fitted.
         fit_manifest: the corpus whose training split k-means is fitted on; None: the same.
         kmeans_from: folder of a k-means to use in place of fitting one.
         layer: of a transformers model; None: 3/4 of the depth.
@@ -77,9 +80,11 @@ def open_coder(
             f"{source} is continuous and has no codes: give --kmeans 512 to fit k-means on the "
             f"training split, or --kmeans-from DIR to use one"
         )
+    corpus = manifest if fit_manifest is None else fit_manifest
+    assert corpus is not None, "k-means is fitted on a corpus"
     fitted = fit(
         features,
-        manifest if fit_manifest is None else fit_manifest,
+        corpus,
         size,
         folder=Path(folder) / "kmeans",
         seed=seed,
@@ -87,6 +92,77 @@ def open_coder(
         progress=progress,
     )
     return KMeansCoder(features, fitted)
+
+
+def open_coder_among(source: str, *, size: int | None, folder: Path, **options: Any) -> Coder:
+    """Return a coder as `open_coder` does, where several processes want one.
+
+    The first fits k-means; the others wait until it is there.
+    """
+    place = distributed.place()
+    if size is not None and place is not None and place[0] > 0:
+        kept = folder / "kmeans"
+        while not (kept / kmeans.ABOUT).is_file():  # if the first fails, torchrun ends this one
+            time.sleep(1.0)
+        return open_coder(source, kmeans_from=kept, folder=folder, **options)
+    return open_coder(source, size=size, folder=folder, **options)
+
+
+def where(source: str, manifest: Path, **options: object) -> dict[str, str]:
+    """Return what `reopen` needs to find a coder again: absolute paths, and options as text."""
+    path = Path(source)
+    told = {"source": str(path.resolve()) if path.exists() else source}
+    if source.startswith(HF):
+        told["source"] = HF + str(Path(source.removeprefix(HF)).resolve())
+    told["manifest"] = str(manifest.resolve())
+    given = {k: v for k, v in options.items() if v is not None}
+    return told | {k: str(v.resolve() if isinstance(v, Path) else v) for k, v in given.items()}
+
+
+def reopen(
+    units: Units,
+    source: str | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    plugins: Collection[str] = (),
+) -> Coder:
+    """Return what made units, which their folder remembers the place of.
+
+    Args:
+        units: the units.
+        source: where it is now, if it has moved.
+        device: where to compute.
+        plugins: dotted names of plug-in components you trust, if the model uses any.
+
+    Raises:
+        ConfigError: the folder does not say what made the units.
+        CheckpointError: it is no longer there, or another.
+    """
+    told = units.metadata.made_from
+    if source is None and "source" not in told:
+        raise ConfigError(f"{units.folder} does not say what made it: give --model")
+    layer, hop, rate = (
+        int(told[k]) if k in told else None for k in ("layer", "hop_length", "sample_rate")
+    )
+    own = units.folder / "kmeans"
+    kept = str(own) if (own / kmeans.ABOUT).is_file() else None
+    coder = open_coder(
+        source or told["source"],
+        kmeans_from=told.get("kmeans_from", kept),
+        layer=layer,
+        hop_length=hop,
+        sample_rate=rate,
+        folder=units.folder,
+        device=device,
+        plugins=plugins,
+        progress=False,
+    )
+    if coder.fingerprint() != units.metadata.model_hash:
+        raise CheckpointError(
+            f"{units.folder} was not made by {source or told['source']}, or that has changed "
+            f"since: give --model the one that made it"
+        )
+    return coder
 
 
 def _check_options(

@@ -23,7 +23,8 @@ from audiovq.eval.unit_parts import PARTS, Aids
 from audiovq.eval.unit_report import Result
 from audiovq.files import sha256
 from audiovq.units.coder import ModelCoder
-from audiovq.units.format import Metadata, Shard, UnitRecord, write_metadata
+from audiovq.units.metadata import Metadata, Shard, write_metadata
+from audiovq.units.record import UnitRecord
 from tests.eval.corpora import corpus as small_corpus
 from tests.helpers import small_model
 

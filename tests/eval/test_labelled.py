@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from audiovq.errors import CheckpointError, ConfigError, ManifestError
 from audiovq.eval.coded import from_units
 from audiovq.eval.labelled import NO_LABEL, frame_labels, label
-from audiovq.units.format import UnitRecord, Units
+from audiovq.units.reading import Units
+from audiovq.units.record import UnitRecord
 from tests.eval.corpora import coded, manifest, record
 from tests.units.test_format import metadata
 
