@@ -1,7 +1,8 @@
 """Running a trained autoencoder over items of any length, in batches, windows or streams.
 
-All of it is without gradients. A `Step` is one direction of the model with its geometry: waveform to codes, waveform to embedding,
+A `Step` is one direction of the model with its geometry: waveform to codes, waveform to embedding,
 or embedding to waveform. How it is cut along time changes memory and rounding, never the result.
+All of it is without gradients.
 """
 
 import dataclasses
