@@ -38,7 +38,7 @@ def weights_kept() -> Iterator[None]:
     if _kept.weights is not None:  # the outer one keeps them
         yield
         return
-    # glibc hands freed memory back and faults it in again, which costs a sixth of the time, until
+    # glibc hands freed memory back and faults it in again, a seventh of the time, until
     # a block this large was freed; from then on it keeps as much. The block is never touched.
     torch.empty(_KEPT_BYTES, dtype=torch.uint8)
     _kept.weights = {}
@@ -173,10 +173,10 @@ def _padded(x: Float[Tensor, "B C L"], left: int, right: int) -> Float[Tensor, "
 
 
 def _as_product(layer: nn.Conv1d) -> bool:
-    """Whether a layer is faster as one matrix product of patches: measured, in `benchmarks`.
+    """Whether a layer is faster as one matrix product of patches.
 
-    oneDNN has no good kernel for one input channel, spreads kernels of one position over many
-    threads that are not there, and is slow to lay out large weights.
+    Measured on one thread: kernels of one position 2 to 4 times, large weights by a third (oneDNN
+    lays them out again in every call), one input channel (for which oneDNN keeps another layout).
     """
     size, dilation = layer.kernel_size[0], layer.dilation[0]
     if layer.groups != 1 or dilation != 1:
