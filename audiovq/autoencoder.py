@@ -260,7 +260,7 @@ class Autoencoder(nn.Module):
             lengths: real samples per item; all of them when None.
             exact: compute every item in windows that depend on its own length alone, so that on
                 one device and at one thread count the codes are the same whatever the batch,
-                padding or chunking. Slower for short items.
+                padding or chunking. `encode_many` is faster for many short items.
             chunk_frames: work through the batch in chunks of this many frames; None: whole, or
                 in chunks when long. Changes memory and rounding, not the result.
 
@@ -290,6 +290,33 @@ class Autoencoder(nn.Module):
         """
         step = inference.to_embedding(self)
         return inference.run(step, x, lengths, exact=exact, chunk_frames=chunk_frames)
+
+    @torch.no_grad()
+    def encode_many(
+        self, items: Sequence[Float[Tensor, "1 1 _"]], *, exact: bool = True
+    ) -> list[Int[Tensor, "K _"]]:
+        """Return the codes of several waveforms of any lengths.
+
+        On a CPU short ones share a window, as many as fit, which is faster than one by one.
+
+        Args:
+            items: waveforms in [-1, 1] at sample_rate, on the model's device.
+            exact: the codes of each equal `encode(..., exact=True)` of it alone, whatever the
+                others are; on a CPU that costs nothing.
+
+        Raises:
+            ConfigError: the model is continuous and has no codes; use `embed_many`.
+            AudioError: an item is not finite or not of shape (1, 1, L).
+        """
+        self._discrete()
+        return [c[0] for c in inference.run_many(inference.to_codes(self), items, exact=exact)]
+
+    @torch.no_grad()
+    def embed_many(
+        self, items: Sequence[Float[Tensor, "1 1 _"]], *, exact: bool = True
+    ) -> list[Float[Tensor, "D _"]]:
+        """Return what the decoder would receive for several waveforms; as `encode_many`."""
+        return [z[0] for z in inference.run_many(inference.to_embedding(self), items, exact=exact)]
 
     @torch.no_grad()
     def decode(
@@ -355,6 +382,16 @@ class Autoencoder(nn.Module):
         """
         self._discrete()
         yield from inference.stream(inference.to_codes(self), blocks)
+
+    @torch.no_grad()
+    def embed_blocks(
+        self, blocks: Iterable[Float[Tensor, "1 1 _"]]
+    ) -> Iterator[Float[Tensor, "1 D _"]]:
+        """Yield what the decoder would receive for one item that arrives in blocks.
+
+        Joined, they equal `embed(..., exact=True)` of the whole. Holds a few seconds of audio.
+        """
+        yield from inference.stream(inference.to_embedding(self), blocks)
 
     @torch.no_grad()
     def reconstruct_blocks(

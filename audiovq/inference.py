@@ -2,10 +2,14 @@
 
 A `Step` is one direction of the model with its geometry: waveform to codes, waveform to embedding,
 or embedding to waveform. How it is cut along time changes memory and rounding, never the result.
+All of it is without gradients.
 """
 
+import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,9 +17,11 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
-from audiovq import windows
+from audiovq import agreement, windows
 from audiovq.bottlenecks._base import Context, DiscreteBottleneck
+from audiovq.encoders._base import Encoder
 from audiovq.errors import AudioError, ConfigError
+from audiovq.nn import lean
 from audiovq.nn.precision import without_autocast
 
 if TYPE_CHECKING:
@@ -23,6 +29,12 @@ if TYPE_CHECKING:
 
 # Items of more frames than this are worked through in chunks, so that memory stays bounded.
 _WHOLE_FRAMES = 2048
+_CHUNK_FRAMES = 512
+# Packed items start at multiples of so many samples: matrix products of few columns compute four
+# rows at a time, and a row's bits depend on its place among the four.
+_ALIGNED = 16
+# Samples per call on a GPU when not exact.
+_BATCH_SAMPLES = 1 << 22
 # Windows per call on a GPU in exact mode.
 _EXACT_GPU_BATCH = 8
 
@@ -34,10 +46,40 @@ class Step:
     Attributes:
         process: maps columns and the mask of real frames (None: all) to columns.
         geometry: columns per frame on both sides, and frames of context.
+        hop_length: samples per frame.
+        halves: the same in two halves, where the second looks at single frames; else None.
     """
 
     process: windows.Process
     geometry: windows.Geometry
+    hop_length: int
+    halves: "Halves | None" = None
+
+    @property
+    def front_geometry(self) -> windows.Geometry:
+        """The first half's geometry, which gives one column per frame."""
+        return dataclasses.replace(self.geometry, per_frame_out=1)
+
+    def widths(self, device: torch.device) -> tuple[int, ...]:
+        """Return the widths of windows on that device, in frames, ascending."""
+        return self.geometry.widths(self.hop_length, device.type)
+
+
+@dataclass(frozen=True)
+class Halves:
+    """A step cut where its output has one column per frame.
+
+    Attributes:
+        front: the part with context along time: waveform to encoder output.
+        back: the part of single frames: encoder output to codes or embedding.
+        spacing: what keeps two items apart in the front.
+        encoder: which the front runs.
+    """
+
+    front: windows.Process
+    back: windows.Process
+    spacing: windows.Spacing
+    encoder: Encoder
 
 
 def to_codes(model: "Autoencoder") -> Step:
@@ -45,22 +87,33 @@ def to_codes(model: "Autoencoder") -> Step:
     bottleneck = model.bottleneck
     assert isinstance(bottleneck, DiscreteBottleneck)
 
+    @torch.no_grad()
     def process(x: Tensor, mask: Tensor | None) -> Tensor:
         z_e, context = _encode(model, x, mask)
         return bottleneck.encode(z_e, context)
 
-    return Step(process, _encoder_geometry(model, 1))
+    @torch.no_grad()
+    def back(z_e: Tensor, mask: Tensor | None) -> Tensor:
+        return bottleneck.encode(z_e, Context(mask=mask))
+
+    return Step(process, _encoder_geometry(model, 1), model.hop_length, _halves(model, back))
 
 
 def to_embedding(model: "Autoencoder") -> Step:
     """Return the step from waveform (B, 1, L) to what the decoder would receive (B, D, T)."""
 
+    @torch.no_grad()
+    def back(z_e: Tensor, mask: Tensor | None) -> Tensor:
+        z = model.bottleneck.embed(z_e, Context(mask=mask))
+        return z if mask is None else z * mask
+
+    @torch.no_grad()
     def process(x: Tensor, mask: Tensor | None) -> Tensor:
         z_e, context = _encode(model, x, mask)
-        z = model.bottleneck.embed(z_e, context)
-        return z if context.mask is None else z * context.mask
+        return back(z_e, context.mask)
 
-    return Step(process, _encoder_geometry(model, model.bottleneck.stride))
+    geometry = _encoder_geometry(model, model.bottleneck.stride)
+    return Step(process, geometry, model.hop_length, _halves(model, back))
 
 
 def to_waveform(model: "Autoencoder", condition: Int[Tensor, "B"] | None = None) -> Step:
@@ -68,12 +121,14 @@ def to_waveform(model: "Autoencoder", condition: Int[Tensor, "B"] | None = None)
     stride = model.bottleneck.stride
     left, right = (-(-n // stride) for n in model.decoder.receptive_field)
 
+    @torch.no_grad()
     def process(z: Tensor, mask: Tensor | None) -> Tensor:
         context = Context(mask=_expand(mask, stride), condition=condition)
         with without_autocast(z.device):
             return model.decoder(z, context)  # type: ignore[no-any-return]
 
-    return Step(process, windows.Geometry(left, right, stride, model.hop_length))
+    geometry = windows.Geometry(left, right, stride, model.hop_length)
+    return Step(process, geometry, model.hop_length)
 
 
 def run(
@@ -96,13 +151,26 @@ def run(
     if not exact:
         padded = F.pad(x, (0, T * hop - x.shape[-1]))
         return _run_masked(step, padded, frames, chunk_frames)
-    items = [(x[i : i + 1, :, : each[i]], n) for i, n in enumerate(frames)]
-    if x.device.type == "cpu":
-        parts = [windows.run(item, n, step.process, step.geometry) for item, n in items]
-    else:
-        parts = windows.run_grouped(items, step.process, step.geometry, _EXACT_GPU_BATCH)
+    parts = _run_exact(step, [(x[i : i + 1, :, : each[i]], n) for i, n in enumerate(frames)])
     size = T * step.geometry.per_frame_out
     return torch.cat([F.pad(p, (0, size - p.shape[-1])) for p in parts])
+
+
+def run_many(
+    step: Step, items: Sequence[Float[Tensor, "1 1 _"]], *, exact: bool
+) -> list[Shaped[Tensor, "1 C _"]]:
+    """Run a step on waveforms of any lengths; on a CPU the exact way is the fastest as well.
+
+    Raises:
+        AudioError: one is not finite or not of shape (1, 1, L).
+    """
+    hop = step.geometry.per_frame_in
+    frames = [-(-_check(x, None)[0] // hop) for x in items]
+    if not items:
+        return []
+    if exact or items[0].device.type == "cpu":
+        return _run_exact(step, list(zip(items, frames, strict=True)))
+    return _run_batches(step, items, frames)
 
 
 def run_back(
@@ -120,7 +188,18 @@ def stream(
     step: Step, blocks: Iterable[Float[Tensor, "1 1 _"]]
 ) -> Iterator[Shaped[Tensor, "1 C _"]]:
     """Run a step on one item that arrives in blocks; holds a window and its context."""
-    yield from windows.stream(map(_finite, blocks), step.process, step.geometry)
+    first = next(iter(blocks := iter(blocks)), None)
+    if first is None:
+        return
+    whole = map(_finite, chain([first], blocks))
+    widths = step.widths(first.device)
+    if first.device.type != "cpu" or step.halves is None:
+        yield from windows.stream(whole, step.process, step.geometry, widths)
+        return
+    found = _agreement(step, step.halves, first)
+    parts = windows.stream(whole, step.halves.front, step.front_geometry, found.widths)
+    for z_e in parts:
+        yield _run_back_half(step.halves, [z_e], widths[-1])[0]
 
 
 def stream_through(
@@ -135,7 +214,8 @@ def stream_through(
             received += block.shape[-1]
             yield block
 
-    for x_hat in windows.stream(stream(there, counted()), back.process, back.geometry):
+    widths = back.geometry.widths(back.hop_length)
+    for x_hat in windows.stream(stream(there, counted()), back.process, back.geometry, widths):
         part = x_hat[..., : received - given]  # only the last frame can be cut
         given += part.shape[-1]
         yield part
@@ -188,6 +268,85 @@ def _encoder_geometry(model: "Autoencoder", per_frame_out: int) -> windows.Geome
     return windows.Geometry(left, right, hop, per_frame_out)
 
 
+def _halves(model: "Autoencoder", back: windows.Process) -> Halves | None:
+    """Return the halves of a step that ends with the bottleneck; None if that looks further."""
+    if model.bottleneck.stride != 1 or model.bottleneck.context != (0, 0):
+        return None
+
+    step = _ALIGNED // math.gcd(_ALIGNED, model.hop_length)
+
+    @torch.no_grad()
+    def front(x: Tensor, mask: Tensor | None) -> Tensor:
+        return _encode(model, x, mask)[0]
+
+    return Halves(front, back, windows.Spacing(model.encoder.gap, step), model.encoder)
+
+
+def _run_exact(
+    step: Step, items: list[tuple[Float[Tensor, "1 1 _"], int]]
+) -> list[Shaped[Tensor, "1 C _"]]:
+    """Run a step on items (and their frames) so that company changes no bit."""
+    device = items[0][0].device
+    if device.type != "cpu":
+        return windows.run_grouped(
+            items, step.process, step.geometry, step.widths(device), _EXACT_GPU_BATCH
+        )
+    with lean.weights_kept():
+        if step.halves is None:
+            widths = step.widths(device)
+            return [windows.run(x, n, step.process, step.geometry, widths) for x, n in items]
+        z_e = _run_front(step, step.halves, items)
+        return _run_back_half(step.halves, z_e, step.widths(device)[-1])
+
+
+def _agreement(step: Step, halves: Halves, like: Tensor) -> agreement.Agreement:
+    with torch.no_grad(), lean.weights_kept():
+        return agreement.of(
+            halves.encoder, halves.front, step.widths(like.device), halves.spacing, like.dtype
+        )
+
+
+def _run_front(
+    step: Step, halves: Halves, items: list[tuple[Float[Tensor, "1 1 _"], int]]
+) -> list[Float[Tensor, "1 C _"]]:
+    """Return encoder output, items side by side where that changes no bit."""
+    found = _agreement(step, halves, items[0][0])
+    front, g, widths = halves.front, step.front_geometry, found.widths
+    if found.packs and len(items) > 1:
+        return windows.run_packed(items, front, g, widths, halves.spacing)
+    return [windows.run(x, n, front, g, widths) for x, n in items]
+
+
+def _run_back_half(
+    halves: Halves, z_e: Sequence[Float[Tensor, "1 C _"]], size: int
+) -> list[Shaped[Tensor, "1 C_out _"]]:
+    """Run the half of single frames on blocks of `size` frames, always that many."""
+    joined = torch.cat(list(z_e), dim=-1)
+    parts = []
+    for block in torch.split(joined, size, dim=-1):
+        mask = (torch.arange(size) < block.shape[-1]).view(1, 1, -1)
+        y = halves.back(F.pad(block, (0, size - block.shape[-1])), mask)
+        parts.append(y[..., : block.shape[-1]])
+    return list(torch.split(torch.cat(parts, dim=-1), [z.shape[-1] for z in z_e], dim=-1))
+
+
+def _run_batches(
+    step: Step, items: Sequence[Float[Tensor, "1 1 _"]], frames: Sequence[int]
+) -> list[Shaped[Tensor, "1 C _"]]:
+    """Run a step in padded batches of about equal lengths and of bounded size."""
+    hop, order = step.geometry.per_frame_in, sorted(range(len(items)), key=lambda i: frames[i])
+    parts: dict[int, Tensor] = {}
+    while order:
+        size = max(1, _BATCH_SAMPLES // (frames[order[-1]] * hop))
+        order, batch = order[:-size], order[-size:]
+        longest = frames[batch[-1]]
+        x = torch.cat([F.pad(items[i], (0, longest * hop - items[i].shape[-1])) for i in batch])
+        y = _run_masked(step, x, [frames[i] for i in batch], None)
+        for row, i in enumerate(batch):
+            parts[i] = y[row : row + 1, :, : frames[i] * step.geometry.per_frame_out]
+    return [parts[i] for i in range(len(items))]
+
+
 def _run_masked(
     step: Step, x: Shaped[Tensor, "B C L"], frames: Sequence[int], chunk_frames: int | None
 ) -> Shaped[Tensor, "B C_out L_out"]:
@@ -195,9 +354,11 @@ def _run_masked(
     T = x.shape[-1] // step.geometry.per_frame_in
     ends = torch.tensor(frames, device=x.device).view(-1, 1, 1)
     mask = torch.arange(T, device=x.device) < ends
-    if chunk_frames is None and T <= _WHOLE_FRAMES:
-        return step.process(x, None if min(frames) == T else mask)
-    return _run_chunked(step, x, mask, chunk_frames or windows.CORES[-1])
+    size = _CHUNK_FRAMES if x.device.type != "cpu" else step.widths(x.device)[-1]
+    with lean.weights_kept():
+        if chunk_frames is None and min(_WHOLE_FRAMES, 4 * size) >= T:
+            return step.process(x, None if min(frames) == T else mask)
+        return _run_chunked(step, x, mask, chunk_frames or size)
 
 
 def _run_chunked(

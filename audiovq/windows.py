@@ -1,13 +1,14 @@
 """Working through long items window by window, with the context that makes the result the same.
 
-A window is a core of frames plus as many frames on either side as the network sees. Frames
+A window is a range of an item's frames with as many on either side as the network sees. Frames
 outside the item are masked, so every layer sees zeros there, exactly as at a file's own edges.
 
-The plan of windows depends on the item's own length alone: what is computed for an item, in which
-shapes, is the same alone, in any batch, under any padding and from any stream of blocks.
+Which windows an item is cut into depends on its own length alone, so that what is computed for it
+is the same alone, in any batch, under any padding and from any stream of blocks. In which shape a
+window is computed may depend on its company (`run_packed`), where shapes make no difference.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +16,11 @@ from jaxtyping import Bool, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
-# Few lengths, so that kernels are reused; steps of at most 33 %, so that short items stay cheap.
-CORES = (32, 64, 96, 128, 192, 256, 384, 512)
+# Samples per window. On a CPU the longest fills a core's cache; a longer one is slower. Steps are
+# of at most a half from the third on, so that short items stay cheap.
+_SAMPLES = (5120, 10240, 15360, 20480, 30720, 40960)
+_SAMPLES_GPU = (10240, 20480, 30720, 40960, 61440, 81920, 122880, 163840)
+_OPEN = 64  # packed windows that are tried for room: few, so that packing stays linear
 
 Process = Callable[
     [Shaped[Tensor, "B C W"], Bool[Tensor, "B 1 T"] | None], Shaped[Tensor, "B C_out W_out"]
@@ -25,20 +29,49 @@ Process = Callable[
 
 @dataclass(frozen=True)
 class Window:
-    """Frames [start, start + core) of an item, of which the first `real` exist."""
+    """Frames [first, end) of an item, put in to learn what its frames [start, stop) give."""
 
+    first: int
     start: int
-    core: int
-    real: int
+    stop: int
+    end: int
+
+    @property
+    def frames(self) -> int:
+        """Frames put in."""
+        return self.end - self.first
 
 
-def plan(frames: int, cores: tuple[int, ...] = CORES) -> list[Window]:
-    """Cut an item into windows: as many of the longest core as fit, then the shortest that does."""
-    windows = []
-    for start in range(0, frames, cores[-1]):
-        left = min(frames - start, cores[-1])
-        windows.append(Window(start, min(c for c in cores if c >= left), left))
-    return windows
+Job = tuple[int, Window]  # of which item
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A window of an item within one that several share, from frame `at` on."""
+
+    at: int
+    item: int
+    window: Window
+
+
+Bin = list[Placed]
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """What keeps items in one window apart.
+
+    Attributes:
+        gap: masked frames between them, at least.
+        step: places are multiples of so many frames.
+    """
+
+    gap: int
+    step: int
+
+    def after(self, end: int) -> int:
+        """Return the first place after an item that ends at frame `end`."""
+        return -(-(end + self.gap) // self.step) * self.step
 
 
 @dataclass(frozen=True)
@@ -46,7 +79,7 @@ class Geometry:
     """How a step of the model maps columns to columns along time.
 
     Attributes:
-        left, right: frames of context on either side of a core.
+        left, right: frames of context on either side of a frame.
         per_frame_in, per_frame_out: columns per frame of what goes in and what comes out.
     """
 
@@ -55,44 +88,65 @@ class Geometry:
     per_frame_in: int
     per_frame_out: int
 
+    def widths(self, hop_length: int, device: str = "cpu") -> tuple[int, ...]:
+        """Return the widths of windows in frames, ascending, for frames of that many samples."""
+        samples = _SAMPLES if device == "cpu" else _SAMPLES_GPU
+        least = -(-4 * (self.left + self.right + 1) // len(samples))  # most of it is no context
+        return tuple(sorted({max(n // hop_length, least * (i + 1)) for i, n in enumerate(samples)}))
+
+    def plan(self, frames: int, width: int, start: int = 0) -> list[Window]:
+        """Cut an item, from frame `start` on, into windows of at most `width` frames."""
+        windows = []
+        while start < frames:
+            first = max(0, start - self.left)
+            end = min(frames, first + width)
+            stop = frames if end == frames else end - self.right
+            windows.append(Window(first, start, stop, end))
+            start = stop
+        return windows
+
     def cut(
-        self, x: Shaped[Tensor, "1 C L"], window: Window, frames: int, offset: int = 0
-    ) -> tuple[Shaped[Tensor, "1 C W"], Bool[Tensor, "1 1 T"]]:
-        """Return a window's input and its mask of real frames.
+        self, x: Shaped[Tensor, "1 C _"], window: Window, width: int, offset: int = 0
+    ) -> tuple[Shaped[Tensor, "1 C _"], Bool[Tensor, "1 1 {width}"] | None]:
+        """Return a window's input, filled up to `width`, and its mask; None: all is real.
 
         Args:
             x: columns of the item, from frame `offset` on; zeros stand in for what is missing.
             window: which frames.
-            frames: frames of the whole item.
+            width: frames of the result.
             offset: frame at which `x` starts.
         """
-        first, last = window.start - self.left, window.start + window.core + self.right
-        lo, hi = max(first, offset), min(last, frames)
         r = self.per_frame_in
-        part = x[..., (lo - offset) * r : (hi - offset) * r]
-        part = F.pad(
-            part, ((lo - first) * r, (last - first) * r - (lo - first) * r - part.shape[-1])
-        )
-        index = torch.arange(first, last, device=x.device)
-        return part, ((index >= 0) & (index < frames)).view(1, 1, -1)
+        part = x[..., (window.first - offset) * r : (window.end - offset) * r]
+        part = F.pad(part, (0, width * r - part.shape[-1]))
+        if window.frames == width:
+            return part, None
+        return part, (torch.arange(width, device=x.device) < window.frames).view(1, 1, -1)
 
-    def keep(self, y: Shaped[Tensor, "B C W"], window: Window) -> Shaped[Tensor, "B C W_out"]:
-        """Return what a window's output says about its own real frames."""
-        start = self.left * self.per_frame_out
-        return y[..., start : start + window.real * self.per_frame_out]
+    def keep(
+        self, y: Shaped[Tensor, "B C _"], window: Window, at: int = 0
+    ) -> Shaped[Tensor, "B C _"]:
+        """Return what an output says about the frames of a window that lies at frame `at`."""
+        r, shift = self.per_frame_out, at - window.first
+        return y[..., (window.start + shift) * r : (window.stop + shift) * r]
+
+
+def fit(frames: int, widths: Sequence[int]) -> int:
+    """Return the smallest width that holds so many frames."""
+    return next(w for w in widths if w >= frames)
 
 
 def run(
-    x: Shaped[Tensor, "1 C L"],
+    x: Shaped[Tensor, "1 C _"],
     frames: int,
     process: Process,
     geometry: Geometry,
-    cores: tuple[int, ...] = CORES,
-) -> Shaped[Tensor, "1 C_out L_out"]:
+    widths: Sequence[int],
+) -> Shaped[Tensor, "1 C_out _"]:
     """Process one item window by window, one per call."""
     parts = []
-    for window in plan(frames, cores):
-        part, mask = geometry.cut(x, window, frames)
+    for window in geometry.plan(frames, widths[-1]):
+        part, mask = geometry.cut(x, window, fit(window.frames, widths))
         parts.append(geometry.keep(process(part, mask), window))
     return torch.cat(parts, dim=-1)
 
@@ -101,6 +155,7 @@ def run_grouped(
     items: list[tuple[Shaped[Tensor, "1 C _"], int]],
     process: Process,
     geometry: Geometry,
+    widths: Sequence[int],
     batch_size: int,
 ) -> list[Shaped[Tensor, "1 C_out _"]]:
     """Process items in batches of one fixed size, windows of equal shape together.
@@ -108,58 +163,154 @@ def run_grouped(
     On a GPU one window per call wastes the device; a batch that is always full, with blank
     windows where there is nothing, keeps the kernels the same whoever the neighbours are.
     """
-    groups: dict[int, list[tuple[int, Window]]] = {}
+    groups: dict[int, list[Job]] = {}
     for i, (_, frames) in enumerate(items):
-        for window in plan(frames):
-            groups.setdefault(window.core, []).append((i, window))
+        for window in geometry.plan(frames, widths[-1]):
+            groups.setdefault(fit(window.frames, widths), []).append((i, window))
     done: dict[tuple[int, int], Tensor] = {}
-    for jobs in groups.values():
+    for width, jobs in groups.items():
         for first in range(0, len(jobs), batch_size):
             batch = jobs[first : first + batch_size]
-            cuts = [geometry.cut(items[i][0], w, items[i][1]) for i, w in batch]
-            blank = batch_size - len(batch)
-            x = F.pad(torch.cat([c[0] for c in cuts]), (0, 0, 0, 0, 0, blank))
-            mask = F.pad(torch.cat([c[1] for c in cuts]), (0, 0, 0, 0, 0, blank))
-            y = process(x, mask)
+            y = process(*_stack(items, batch, geometry, width, batch_size))
             for row, (i, w) in enumerate(batch):
                 done[i, w.start] = geometry.keep(y[row : row + 1], w)
-    return [
-        torch.cat([done[i, w.start] for w in plan(frames)], dim=-1)
-        for i, (_, frames) in enumerate(items)
-    ]
+    return _joined(items, done, geometry, widths[-1])
+
+
+def run_packed(
+    items: list[tuple[Shaped[Tensor, "1 C _"], int]],
+    process: Process,
+    geometry: Geometry,
+    widths: Sequence[int],
+    spacing: Spacing,
+) -> list[Shaped[Tensor, "1 C_out _"]]:
+    """Process items in windows that several of them share; equal to `run` on each.
+
+    Args:
+        items: columns and frames of each.
+        process: gives the same bits at every width, place and in every company.
+        geometry: of the process.
+        widths: that windows may have.
+        spacing: what keeps two items apart.
+    """
+    jobs = [(i, w) for i, (_, n) in enumerate(items) for w in geometry.plan(n, widths[-1])]
+    done: dict[tuple[int, int], Tensor] = {}
+    for bin_ in _pack(jobs, widths[-1], spacing):
+        y = process(*_fill(items, bin_, geometry, widths))
+        for placed in bin_:
+            done[placed.item, placed.window.start] = geometry.keep(y, placed.window, placed.at)
+    return _joined(items, done, geometry, widths[-1])
 
 
 def stream(
-    blocks: Iterable[Shaped[Tensor, "1 C _"]], process: Process, geometry: Geometry
+    blocks: Iterable[Shaped[Tensor, "1 C _"]],
+    process: Process,
+    geometry: Geometry,
+    widths: Sequence[int],
 ) -> Iterator[Shaped[Tensor, "1 C_out _"]]:
     """Process an item that arrives in blocks of any size; equal to `run` on the whole.
 
     Holds one window and its context. The last frame is filled up with zeros.
     """
-    r, core = geometry.per_frame_in, CORES[-1]
+    r, width = geometry.per_frame_in, widths[-1]
     pending: list[Tensor] = []
     held = torch.empty(0)
     offset = start = 0  # frame at which `held` begins; frame of the next window
     samples = 0  # received so far
 
-    def emit(window: Window, frames: int) -> Tensor:
-        part, mask = geometry.cut(held, window, frames, offset)
+    def emit(window: Window) -> Tensor:
+        part, mask = geometry.cut(held, window, fit(window.frames, widths), offset)
         return geometry.keep(process(part, mask), window)
 
     for block in blocks:
         pending.append(block)
         samples += block.shape[-1]
-        while samples >= (start + core + geometry.right) * r:
+        # More than fits one window: only then is it certain that this is not the last one.
+        while samples > (max(0, start - geometry.left) + width) * r:
             held, pending = _join(held, pending), []
-            yield emit(Window(start, core, core), samples // r)
-            start += core
+            window = geometry.plan(-(-samples // r), width, start)[0]
+            yield emit(window)
+            start = window.stop
             drop = max(0, start - geometry.left - offset)
             held, offset = held[..., drop * r :], offset + drop
     if samples == 0:
         return
-    held, frames = _join(held, pending), -(-samples // r)
-    for window in plan(frames - start):
-        yield emit(Window(start + window.start, window.core, window.real), frames)
+    held = _join(held, pending)
+    for window in geometry.plan(-(-samples // r), width, start):
+        yield emit(window)
+
+
+def _pack(jobs: Sequence[Job], width: int, spacing: Spacing) -> list[Bin]:
+    """Put windows side by side, longest first, each into the first place with room."""
+    full: list[Bin] = []
+    open_: list[Bin] = []
+    ordered = sorted(jobs, key=lambda job: -job[1].frames)
+    least = ordered[-1][1].frames
+
+    def room(bin_: Bin) -> int:
+        return spacing.after(bin_[-1].at + bin_[-1].window.frames)
+
+    for i, window in ordered:
+        with_room = (k for k, b in enumerate(open_) if room(b) + window.frames <= width)
+        k = next(with_room, len(open_))
+        if k == len(open_):
+            open_.append([Placed(0, i, window)])
+        else:
+            open_[k].append(Placed(room(open_[k]), i, window))
+        if room(open_[k]) + least > width:
+            full.append(open_.pop(k))
+        elif len(open_) > _OPEN:
+            full.append(open_.pop(0))
+    return full + open_
+
+
+def _fill(
+    items: list[tuple[Shaped[Tensor, "1 C _"], int]],
+    bin_: Bin,
+    geometry: Geometry,
+    widths: Sequence[int],
+) -> tuple[Shaped[Tensor, "1 C W"], Bool[Tensor, "1 1 T"] | None]:
+    """Return one window's input and mask with all that was packed into it."""
+    last = bin_[-1]
+    r, like = geometry.per_frame_in, items[last.item][0]
+    width = fit(last.at + last.window.frames, widths)
+    if len(bin_) == 1:
+        return geometry.cut(like, last.window, width)
+    x = like.new_zeros(1, like.shape[1], width * r)
+    mask = torch.zeros(1, 1, width, dtype=torch.bool)
+    for placed in bin_:
+        at, window = placed.at, placed.window
+        part = items[placed.item][0][..., window.first * r : window.end * r]
+        x[..., at * r : at * r + part.shape[-1]] = part
+        mask[..., at : at + window.frames] = True
+    return x, mask
+
+
+def _stack(
+    items: list[tuple[Shaped[Tensor, "1 C _"], int]],
+    batch: list[Job],
+    geometry: Geometry,
+    width: int,
+    batch_size: int,
+) -> tuple[Shaped[Tensor, "B C W"], Bool[Tensor, "B 1 T"]]:
+    """Return windows of one width as a batch of fixed size, blank where there are too few."""
+    cuts = [geometry.cut(items[i][0], w, width)[0] for i, w in batch]
+    x = F.pad(torch.cat(cuts), (0, 0, 0, 0, 0, batch_size - len(batch)))
+    ends = torch.tensor([w.frames for _, w in batch] + [0] * (batch_size - len(batch)))
+    index = torch.arange(width, device=x.device)
+    return x, (index < ends.to(x.device).unsqueeze(1)).unsqueeze(1)
+
+
+def _joined(
+    items: list[tuple[Shaped[Tensor, "1 C _"], int]],
+    done: dict[tuple[int, int], Tensor],
+    geometry: Geometry,
+    width: int,
+) -> list[Shaped[Tensor, "1 C_out _"]]:
+    return [
+        torch.cat([done[i, w.start] for w in geometry.plan(frames, width)], dim=-1)
+        for i, (_, frames) in enumerate(items)
+    ]
 
 
 def _join(held: Tensor, pending: list[Tensor]) -> Tensor:

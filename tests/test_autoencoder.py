@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audiovq import agreement
 from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.config import parse
 from audiovq.errors import AudioError, ConfigError
@@ -79,6 +80,100 @@ def test_blocks_equal_exact_bit_for_bit(block):
     x = noise(1, 20_003)
     exact = MODEL.encode(x, exact=True)
     assert torch.equal(torch.cat(list(MODEL.encode_blocks(x.split(block, -1))), -1), exact)
+
+
+EVERY = {
+    name: small_model(fields)
+    for name, fields in {
+        "vq_ema": "vq_ema",
+        "rvq": {"name": "rvq", "dim": 6, "codebook_size": 16, "num_codebooks": 2},
+        "fsq": {"name": "fsq"},
+        "vqvae2": {"name": "vqvae2", "dim": 6, "slow_codebook_size": 8, "codebook_size": 8},
+    }.items()
+} | {"causal": CAUSAL}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_codes_in_company_equal_those_alone_bit_for_bit(name, monkeypatch):
+    """With short windows, so that items of these lengths are cut, packed, or both."""
+    monkeypatch.setattr("audiovq.windows._SAMPLES", (320, 640, 960))
+    model = EVERY[name]
+
+    @settings(max_examples=6, deadline=None)
+    @given(st.lists(st.integers(1, 1300), min_size=1, max_size=6), st.integers(100, 900))
+    def check(lengths, block):
+        items = [noise(1, n, seed=i) for i, n in enumerate(lengths)]
+        together, loose = model.encode_many(items), model.encode_many(items, exact=False)
+        z = model.embed_many(items)
+        longest = max(lengths)
+        padded = torch.cat([torch.nn.functional.pad(x, (0, longest - x.shape[-1])) for x in items])
+        batch = model.encode(padded, torch.tensor(lengths), exact=True)
+        for i, x in enumerate(items):
+            alone = model.encode(x, exact=True)
+            assert alone.shape == (1, model.num_codebooks, model.frames(lengths[i]))
+            assert torch.equal(together[i], alone[0])
+            assert torch.equal(loose[i], alone[0])
+            assert torch.equal(batch[i, :, : alone.shape[-1]], alone[0])
+            assert torch.equal(z[i], model.embed(x, exact=True)[0])
+            blocks = x.split(block, -1)
+            assert torch.equal(torch.cat(list(model.encode_blocks(blocks)), -1), alone)
+            assert torch.equal(torch.cat(list(model.embed_blocks(blocks)), -1)[0], z[i])
+
+    check()
+    if name != "vqvae2":  # whose bottleneck looks along time
+        assert any(found.packs for found in agreement._known[model.encoder].values())
+
+
+def test_an_encoder_that_hears_its_company_is_not_packed(monkeypatch):
+    """As a kernel would that adds up in another order at another place."""
+    model, forward = small_model(), EVERY["vq_ema"].encoder.__class__.forward
+
+    def drifting(self, x, mask=None):
+        y = forward(self, x, mask)
+        return y + 1e-6 * torch.arange(y.shape[-1])
+
+    monkeypatch.setattr(model.encoder.__class__, "forward", drifting)
+    items = [noise(1, n, seed=n) for n in (100, 900, 30)]
+    for x, z in zip(items, model.embed_many(items), strict=True):
+        assert torch.equal(z, model.embed(x, exact=True)[0])
+    (found,) = agreement._known[model.encoder].values()
+    assert not found.packs
+
+
+def test_no_items_no_codes():
+    assert MODEL.encode_many([]) == []
+    with pytest.raises(AudioError, match="L > 0"):
+        MODEL.encode_many([torch.zeros(1, 1, 0)])
+    with pytest.raises(ConfigError, match="continuous"):
+        small_model("identity").encode_many([noise(1, 10)])
+    many = small_model("identity").embed_many([noise(1, 95), noise(1, 10)])
+    assert [z.shape[-1] for z in many] == [10, 1]
+
+
+@pytest.mark.parametrize("change", ["load", "step", "data", "assign"])
+def test_changed_weights_are_heard_at_once(change):
+    """Weights in another layout are kept for the length of a call only."""
+    model, other, items = small_model(), small_model(seed=5), [noise(1, 300), noise(1, 40)]
+    before = model.embed_many(items), model.embed(items[0])
+    if change == "load":
+        model.load_state_dict(other.state_dict())
+    elif change == "step":
+        with torch.no_grad():
+            torch._foreach_copy_(list(model.parameters()), list(other.parameters()))
+    for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        if change == "data":
+            ours.data.copy_(theirs.data)
+        elif change == "assign":
+            ours.data = theirs.data.clone()
+    model.bottleneck.load_state_dict(other.bottleneck.state_dict())
+    assert not torch.equal(model.embed(items[0]), before[1])
+    assert torch.equal(model.embed(items[0]), other.embed(items[0]))
+    both = model.embed_many(items), before[0], other.embed_many(items)
+    for now, then, new in zip(*both, strict=True):
+        assert torch.equal(now, new)
+        assert now.shape == then.shape
+    assert model.state_dict().keys() == other.state_dict().keys()
+    assert model.fingerprint() == other.fingerprint()
 
 
 @pytest.mark.parametrize("bottleneck", ["vq_ema", "identity"])
@@ -267,7 +362,7 @@ def test_a_voice_is_the_same_alone_padded_in_chunks_and_in_blocks(monkeypatch, c
             torch.testing.assert_close(x_hat, whole[i : i + 1, :, :n], atol=1e-5, rtol=1e-4)
         assert whole[i, :, n:].abs().sum() == 0
     monkeypatch.setattr("audiovq.inference._WHOLE_FRAMES", 50)
-    monkeypatch.setattr("audiovq.windows.CORES", (64,))
+    monkeypatch.setattr("audiovq.windows._SAMPLES", (320, 640))
     chunked = model.reconstruct(x, lengths, who)
     torch.testing.assert_close(chunked, whole, atol=1e-5, rtol=1e-4)
 

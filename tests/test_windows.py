@@ -3,16 +3,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audiovq import windows
-from audiovq.windows import CORES, Geometry
+from audiovq.windows import Geometry, Spacing
+
+WIDTHS = (32, 48, 64, 96, 128)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 5000))
-def test_a_plan_covers_every_frame_once_in_few_shapes(frames):
-    plan = windows.plan(frames)
-    assert [t for w in plan for t in range(w.start, w.start + w.real)] == list(range(frames))
-    assert all(w.real <= w.core and w.core in CORES for w in plan)
-    assert all(w.core == CORES[-1] == w.real for w in plan[:-1])
+@given(st.integers(1, 5000), st.integers(0, 9), st.integers(0, 9))
+def test_a_plan_covers_every_frame_once_with_its_context(frames, left, right):
+    plan = Geometry(left, right, 1, 1).plan(frames, 128)
+    assert [t for w in plan for t in range(w.start, w.stop)] == list(range(frames))
+    assert all(w.first == max(0, w.start - left) for w in plan)
+    assert all(w.end == min(frames, w.stop + right) for w in plan[:-1])
+    assert all(w.frames == 128 for w in plan[:-1])
+    assert plan[-1].end == frames
+    assert plan[-1].frames <= 128
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 2000))
+def test_widths_leave_most_of_a_window_to_what_is_wanted(left, right, hop):
+    widths = Geometry(left, right, 1, 1).widths(hop)
+    assert list(widths) == sorted(set(widths))
+    assert widths[0] >= 1
+    assert widths[-1] >= 4 * (left + right)
 
 
 def moving_sum(left, right, r):
@@ -38,10 +52,10 @@ def test_windows_and_streams_equal_the_whole(case, data):
     x = torch.randint(-9, 9, (1, 1, samples)).double()
     process, geometry = moving_sum(left, right, r)
     whole = process(torch.nn.functional.pad(x, (0, frames * r - samples)), None)
-    assert torch.equal(windows.run(x, frames, process, geometry), whole)
+    assert torch.equal(windows.run(x, frames, process, geometry, WIDTHS), whole)
     size = data.draw(st.integers(1, samples))
     assert torch.equal(
-        torch.cat(list(windows.stream(x.split(size, -1), process, geometry)), -1), whole
+        torch.cat(list(windows.stream(x.split(size, -1), process, geometry, WIDTHS)), -1), whole
     )
 
 
@@ -54,10 +68,52 @@ def test_grouped_windows_equal_one_by_one():
         calls.append(len(x))
         return process(x, mask)
 
-    grouped = windows.run_grouped(items, counted, geometry, batch_size=4)
+    grouped = windows.run_grouped(items, counted, geometry, WIDTHS, batch_size=4)
     for (x, n), y in zip(items, grouped, strict=True):
-        assert torch.equal(y, windows.run(x, n, process, geometry))
+        assert torch.equal(y, windows.run(x, n, process, geometry, WIDTHS))
     assert set(calls) == {4}  # always the same shape, whatever is in it
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=40),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.integers(1, 8),
+)
+def test_packed_windows_equal_one_by_one(sizes, left, right, step):
+    process, geometry = moving_sum(left, right, 2)
+    items = [(torch.randint(-9, 9, (1, 1, 2 * n)).double(), n) for n in sizes]
+    seen = []
+
+    def counted(x, mask):
+        assert len(x) == 1
+        seen.append(x.shape[-1] // 2)
+        return process(x, mask)
+
+    spacing = Spacing(max(left, right), step)
+    packed = windows.run_packed(items, counted, geometry, WIDTHS, spacing)
+    for (x, n), y in zip(items, packed, strict=True):
+        assert torch.equal(y, windows.run(x, n, process, geometry, WIDTHS))
+    assert set(seen) <= set(WIDTHS)
+
+
+def test_packing_fills_windows():
+    geometry = Geometry(3, 3, 1, 1)
+    jobs = [(i, w) for i in range(400) for w in geometry.plan(30, 128)]
+    bins = windows._pack(jobs, 128, Spacing(1, 1))
+    assert [[p.at for p in bin_] for bin_ in bins] == [[0, 31, 62, 93]] * 100
+    assert sorted(p.item for bin_ in bins for p in bin_) == list(range(400))
+    uneven = [(i, w) for i in range(300) for w in geometry.plan(1 + i % 100, 128)]
+    bins = windows._pack(uneven, 128, Spacing(1, 4))
+    taken = [p.window.frames for bin_ in bins for p in bin_]
+    assert len(taken) == 300
+    assert sum(taken) > 0.8 * 128 * len(bins)
+    for bin_ in bins:
+        assert all(p.at % 4 == 0 for p in bin_)
+        ends = [p.at + p.window.frames for p in bin_]
+        assert all(p.at > end for p, end in zip(bin_[1:], ends, strict=False))
+        assert ends[-1] <= 128
 
 
 def test_a_stream_holds_a_window_and_its_context_only():
@@ -69,12 +125,12 @@ def test_a_stream_holds_a_window_and_its_context_only():
             yield torch.randn(1, 1, 100)
             held.append(0)
 
-    out = windows.stream(blocks(), process, geometry)
+    out = windows.stream(blocks(), process, geometry, WIDTHS)
     first = next(out)
-    assert first.shape[-1] == CORES[-1]
-    assert len(held) * 100 <= (CORES[-1] + 3 + 10) * 10  # read no further than it needs
+    assert first.shape[-1] == WIDTHS[-1] - 3
+    assert len(held) * 100 <= (WIDTHS[-1] + 3 + 10) * 10  # read no further than it needs
 
 
 def test_an_empty_stream_gives_nothing():
     process, geometry = moving_sum(1, 1, 2)
-    assert list(windows.stream([], process, geometry)) == []
+    assert list(windows.stream([], process, geometry, WIDTHS)) == []

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from audiovq.bottlenecks._base import Context
 from audiovq.config import ComponentConfig, Factor
 from audiovq.decoders._base import Decoder
+from audiovq.nn import lean
 from audiovq.nn.activations import ActivationName, activation
 from audiovq.nn.conv import (
     SPEECH_LEVEL,
     Conv1d,
     ConvTranspose1d,
     Span,
-    expand_mask,
+    layer_mask,
     weight_norm,
 )
 from audiovq.nn.residual import ResidualUnit
@@ -75,10 +76,10 @@ class ConvDecoder(Decoder):
         mask = None if context.mask is None else context.mask.to(z.dtype)
         y, rate = self.first(z, mask), 1
         for stage, stride in zip(self.stages, self.strides, strict=True):
-            slow = expand_mask(mask, rate)
+            slow = layer_mask(mask, rate)
             rate *= stride
-            y = stage(y, slow, expand_mask(mask, rate))
-        return self.last(self.act(y), expand_mask(mask, rate))  # type: ignore[no-any-return]
+            y = stage(y, slow, layer_mask(mask, rate))
+        return self.last(lean.activate(self.act, y), layer_mask(mask, rate), spare=True)  # type: ignore[no-any-return]
 
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""
@@ -109,13 +110,13 @@ class _Stage(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B C L"],
-        mask: Float[Tensor, "#B 1 L"] | None,
-        fast_mask: Float[Tensor, "#B 1 L_out"] | None,
+        mask: Float[Tensor, "#B 1 _"] | None,
+        fast_mask: Float[Tensor, "#B 1 _"] | None,
     ) -> Float[Tensor, "B C_out L_out"]:
         return self.refine(self.up(self.act(x), mask), fast_mask)
 
     def refine(
-        self, x: Float[Tensor, "B C L"], mask: Float[Tensor, "#B 1 L"] | None
+        self, x: Float[Tensor, "B C L"], mask: Float[Tensor, "#B 1 _"] | None
     ) -> Float[Tensor, "B C L"]:
         """Pass what was upsampled through the residual units."""
         for unit in self.units:

@@ -14,7 +14,7 @@ from audiovq.decoders._base import Decoder
 from audiovq.decoders.conv import Config as ConvConfig
 from audiovq.decoders.conv import ConvDecoder
 from audiovq.nn import random
-from audiovq.nn.conv import Span, expand_mask
+from audiovq.nn.conv import Span, layer_mask
 
 MAX_SPEAKERS = 10_000  # their names are part of the config: this many fit `MAX_CONFIG_BYTES`
 MAX_NAME = 128  # characters; Common Voice's speaker ids, the longest in use, have 128
@@ -79,12 +79,12 @@ class ConvSpeakerDecoder(Decoder):
         first, *films = self.films
         y, rate = first(self.conv.first(z, mask), voice), 1
         for stage, stride, film in zip(self.conv.stages, self.conv.strides, films, strict=True):
-            slow = expand_mask(mask, rate)
+            slow = layer_mask(mask, rate)
             rate *= stride
             # A shift makes padding differ from 0, as a bias does: layers mask what they take in.
             y = film(stage.up(stage.act(y), slow), voice)  # type: ignore[operator]
-            y = stage.refine(y, expand_mask(mask, rate))  # type: ignore[operator]
-        return self.conv.last(self.conv.act(y), expand_mask(mask, rate))  # type: ignore[no-any-return]
+            y = stage.refine(y, layer_mask(mask, rate))  # type: ignore[operator]
+        return self.conv.last(self.conv.act(y), layer_mask(mask, rate))  # type: ignore[no-any-return]
 
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""

@@ -34,3 +34,13 @@ class Encoder(nn.Module, ABC):
         """Samples before the first and after the last of a frame's own that it depends on."""
         span = self.input_span(Span(0, 1))
         return -span.start, span.end - self.hop_length
+
+    @property
+    def gap(self) -> int:
+        """Masked frames between two items that keep them apart.
+
+        As many as all layers together reach always suffice; as many as the farthest-reaching
+        layer does suffice where every layer sees zeros there.
+        """
+        before, after = self.receptive_field
+        return -(-max(before, after) // self.hop_length)

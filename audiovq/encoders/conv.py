@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from audiovq.config import ComponentConfig, Factor
 from audiovq.encoders._base import Encoder
+from audiovq.nn import lean
 from audiovq.nn.activations import ActivationName, activation
-from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, expand_mask, weight_norm
+from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, layer_mask, weight_norm
 from audiovq.nn.residual import ResidualUnit
 
 
@@ -64,17 +65,33 @@ class ConvEncoder(Encoder):
     ) -> Float[Tensor, "B C T"]:
         """Encode L = T * hop_length samples; every layer sees zeros where `mask` is 0."""
         rate = self.hop_length
-        y = self.first(x, expand_mask(mask, rate))
+        y = self.first(x, layer_mask(mask, rate))
         for stage, stride in zip(self.stages, self.strides, strict=True):
-            y = stage(y, expand_mask(mask, rate))
+            y = stage(y, layer_mask(mask, rate))
             rate //= stride
-        return self.last(self.act(y), mask)  # type: ignore[no-any-return]
+        return self.last(lean.activate(self.act, y), mask, spare=True)  # type: ignore[no-any-return]
 
     def input_span(self, out: Span) -> Span:
         """Return the samples that the frames `out` depend on."""
         for layer in (self.last, *reversed(self.stages), self.first):
             out = layer.input_span(out)  # type: ignore[operator]
         return out
+
+    @property
+    def gap(self) -> int:
+        """Masked frames between two items that keep them apart: as far as one layer reaches."""
+        reach, rate = [_reach(self.first, self.hop_length)], self.hop_length
+        for stage, stride in zip(self.stages, self.strides, strict=True):
+            layers = [layer for layer in stage.modules() if isinstance(layer, Conv1d)]
+            reach += [_reach(layer, rate) for layer in layers]
+            rate //= stride
+        return max(*reach, _reach(self.last, 1))
+
+
+def _reach(layer: Conv1d, rate: int) -> int:
+    """Return the frames, of `rate` positions each, that a layer looks beyond its own."""
+    span = layer.input_span(Span(0, rate // layer.stride[0]))
+    return -(-max(-span.start, span.end - rate) // rate)
 
 
 class _Stage(nn.Module):
@@ -98,11 +115,11 @@ class _Stage(nn.Module):
         weight_norm(self.down)
 
     def forward(
-        self, x: Float[Tensor, "B C L"], mask: Float[Tensor, "#B 1 L"] | None
+        self, x: Float[Tensor, "B C L"], mask: Float[Tensor, "#B 1 _"] | None
     ) -> Float[Tensor, "B C_out L_out"]:
         for unit in self.units:
             x = unit(x, mask)
-        return self.down(self.act(x), mask)  # type: ignore[no-any-return]
+        return self.down(lean.activate(self.act, x), mask, spare=True)  # type: ignore[no-any-return]
 
     def input_span(self, out: Span) -> Span:
         """Return the inputs that the outputs `out` depend on."""

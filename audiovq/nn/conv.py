@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 
+from audiovq.nn import lean
+
 SPEECH_LEVEL = 0.05  # rms of speech at -26 dBFS, a usual level of corpora; full scale is 1
 GAIN = 1.25  # 1 / rms(ELU(n)) for n ~ N(0, 1), so that variance survives activation and layer
 
@@ -61,10 +63,21 @@ class Conv1d(nn.Conv1d):
         self.right = total - self.left
 
     def forward(
-        self, x: Float[Tensor, "B C L"], mask: Float[Tensor, "#B 1 L"] | None = None
+        self,
+        x: Float[Tensor, "B C L"],
+        mask: Float[Tensor, "#B 1 _"] | None = None,
+        *,
+        spare: bool = False,
     ) -> Float[Tensor, "B C_out L_out"]:
-        """Convolve; where `mask` is 0 the input counts as zero."""
-        if mask is not None and self.kernel_size[0] > 1:
+        """Convolve; where `mask`, from `layer_mask`, is 0 the input counts as zero.
+
+        With `spare`, nobody needs x any more, and it may be overwritten.
+        """
+        if self.kernel_size[0] == 1:
+            mask = None
+        if lean.applies(x):
+            return lean.convolve(self, x, mask, (self.left, self.right), spare=spare)
+        if mask is not None:
             x = x * mask
         if self.left == self.right:  # symmetric padding inside the kernel saves a copy
             return F.conv1d(
@@ -95,12 +108,14 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         self.left = 0 if causal else stride // 2  # samples cut off on the left; stride in all
 
     def forward(  # type: ignore[override]
-        self, x: Float[Tensor, "B C L"], mask: Float[Tensor, "#B 1 L"] | None = None
+        self, x: Float[Tensor, "B C L"], mask: Float[Tensor, "#B 1 _"] | None = None
     ) -> Float[Tensor, "B C_out L_out"]:
-        """Upsample; where `mask` is 0 the input counts as zero."""
-        if mask is not None:
-            x = x * mask
-        y = F.conv_transpose1d(x, self.weight, self.bias, self.stride)
+        """Upsample; where `mask`, from `layer_mask`, is 0 the input counts as zero."""
+        if lean.applies(x):
+            y = lean.upsample(self, x if mask is None else lean.masked(x, mask))
+        else:
+            x = x if mask is None else x * mask
+            y = F.conv_transpose1d(x, self.weight, self.bias, self.stride)
         return y[..., self.left : self.left + x.shape[-1] * self.stride[0]]
 
     def input_span(self, out: Span) -> Span:
@@ -133,5 +148,12 @@ def fold_weight_norm(module: nn.Module) -> None:
 
 
 def expand_mask(mask: Float[Tensor, "B 1 T"] | None, factor: int) -> Float[Tensor, "B 1 L"] | None:
-    """Repeat a mask in time for a layer that runs `factor` times faster."""
+    """Repeat a mask in time for whatever runs `factor` times faster."""
     return None if mask is None else torch.repeat_interleave(mask, factor, dim=-1)
+
+
+def layer_mask(mask: Float[Tensor, "B 1 T"] | None, factor: int) -> Float[Tensor, "B 1 _"] | None:
+    """Return a mask for layers of this module that run `factor` times faster."""
+    if mask is None or lean.applies(mask):  # where they repeat it themselves
+        return mask
+    return expand_mask(mask, factor)

@@ -3,6 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from audiovq.nn import lean
 from audiovq.nn.activations import ActivationName, activation
 from audiovq.nn.conv import Conv1d, Span, weight_norm
 
@@ -32,11 +33,12 @@ class ResidualUnit(nn.Module):
         weight_norm(self.pointwise)
 
     def forward(
-        self, x: Float[Tensor, "B C L"], mask: Float[Tensor, "#B 1 L"] | None = None
+        self, x: Float[Tensor, "B C L"], mask: Float[Tensor, "#B 1 _"] | None = None
     ) -> Float[Tensor, "B C L"]:
         """Return x plus its dilated neighbourhood's contribution."""
-        y = self.dilated(self.act_in(x), mask)
-        return x + self.pointwise(self.act_out(y))  # type: ignore[no-any-return]
+        y = self.dilated(self.act_in(x), mask, spare=True)
+        y = self.pointwise(lean.activate(self.act_out, y))
+        return y.add_(x) if lean.applies(x) else x + y  # type: ignore[no-any-return]
 
     def input_span(self, out: Span) -> Span:
         """Return the inputs that the outputs `out` depend on."""

@@ -88,7 +88,8 @@ class ModelCoder(Coder):
         self, items: Sequence[Float[Tensor, "1 1 _"]], *, exact: bool
     ) -> list[Int[Tensor, "K _"]]:
         """Return the codes of several waveforms, on the CPU."""
-        return [self.model.encode(x.to(self._device), exact=exact)[0].cpu() for x in items]
+        there = [x.to(self._device) for x in items]
+        return [codes.cpu() for codes in self.model.encode_many(there, exact=exact)]
 
     def encode_blocks(
         self, blocks: Iterable[Float[Tensor, "1 1 _"]]
