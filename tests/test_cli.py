@@ -357,7 +357,20 @@ def test_cp_copies_a_config_with_what_it_extends(run, mistake, tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    ["prepare", "train", "resynth", "convert", "extract", "evaluate", "doctor", "ls", "cp"],
+    [
+        "prepare",
+        "train",
+        "resynth",
+        "convert",
+        "extract",
+        "verify",
+        "export-units",
+        "evaluate",
+        "evaluate-units",
+        "doctor",
+        "ls",
+        "cp",
+    ],  # fmt: skip
 )
 def test_help_suffices(run, command):
     code, out, _ = run(command, "--help")

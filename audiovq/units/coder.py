@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from audiovq.autoencoder import Autoencoder
+from audiovq.bottlenecks._codebook import listening
 from audiovq.errors import ConfigError
 
 
@@ -55,6 +56,15 @@ class Coder(ABC):
         Joined, they equal `encode(..., exact=True)` of the whole.
         """
 
+    def margins(self, x: Float[Tensor, "1 1 L"]) -> Float[Tensor, "K T"] | None:
+        """Return the relative change of each frame that would give it another code.
+
+        See `audiovq.bottlenecks._codebook.listening`. None where codes are not found as the
+        nearest of a codebook, or not one search per row.
+        """
+        del x
+        return None
+
     def vectors(self) -> Float[Tensor, "N D"] | None:
         """Return the vector that each code of the first row stands for; None if there is none."""
         return None
@@ -97,6 +107,14 @@ class ModelCoder(Coder):
         """Yield the codes of one waveform that arrives in blocks."""
         for codes in self.model.encode_blocks(x.to(self._device) for x in blocks):
             yield codes[0].cpu()
+
+    @torch.no_grad()
+    def margins(self, x: Float[Tensor, "1 1 L"]) -> Float[Tensor, "K T"] | None:
+        """Return the relative change of each frame that would give it another code."""
+        with listening() as heard:
+            codes = self.model.encode(x.to(self._device))[0]
+        found = torch.cat(heard) if heard else torch.empty(0)
+        return found.view(codes.shape) if found.numel() == codes.numel() else None
 
     @torch.no_grad()
     def vectors(self) -> Float[Tensor, "N D"] | None:

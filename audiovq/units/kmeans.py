@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
-from audiovq.bottlenecks._codebook import nearest
+from audiovq.bottlenecks._codebook import listening, nearest
 from audiovq.config import Config
 from audiovq.errors import CheckpointError
 from audiovq.files import atomic_write
@@ -83,6 +83,12 @@ class KMeans:
                 : len(rows)
             ]
         return codes
+
+    def margins(self, features: Float[Tensor, "T D"]) -> Float[Tensor, "T"]:
+        """Return the relative change of each frame that would give it another centre."""
+        with listening() as heard:
+            nearest((features.float().cpu() - self.mean) / self.scale, self.centres)
+        return torch.cat(heard)
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of features and centres."""

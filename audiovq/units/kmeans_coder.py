@@ -50,6 +50,11 @@ class KMeansCoder(Coder):
         for piece in self.features.blocks(blocks):
             yield self.kmeans.assign(piece).cpu().unsqueeze(0)
 
+    @torch.no_grad()
+    def margins(self, x: Float[Tensor, "1 1 L"]) -> Float[Tensor, "K T"] | None:
+        """Return the relative change of each frame that would give it another code."""
+        return self.kmeans.margins(self.features(x)).unsqueeze(0)
+
     def vectors(self) -> Float[Tensor, "N D"] | None:
         """Return the centres, in the space where k-means takes distances: less the mean, and
         standardised if the features ask for that.

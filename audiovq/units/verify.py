@@ -10,7 +10,6 @@ from jaxtyping import Int
 from torch import Tensor
 from tqdm import tqdm
 
-from audiovq.bottlenecks._codebook import listening
 from audiovq.data.manifest import Manifest, Record
 from audiovq.errors import AudioError, CheckpointError
 from audiovq.units.again import Again
@@ -181,16 +180,13 @@ def _margins(
     everything, flipped = [], []
     for record in records:
         x = manifest.load(record, coder.sample_rate)
-        with listening() as heard:
-            codes = coder.encode([x], exact=False)[0]
-        if not heard:
+        margins = coder.margins(x)
+        if margins is None:
             return {}, {}
-        margins = torch.cat(heard)
-        everything.append(margins)
+        everything.append(margins.flatten())
         where = tally.flipped(record)
-        # one search per row of codes, each over all frames: only then is it known which is whose
-        if where is not None and margins.numel() == codes.numel():
-            flipped.append(margins.view(codes.shape)[where])
+        if where is not None:
+            flipped.append(margins[where])
     return _quantiles(everything), _quantiles(flipped)
 
 

@@ -71,6 +71,7 @@ class MFCCFeatures(Features):
         self._geometry = windows.Geometry(
             2 * _DELTA_FRAMES + reach, 2 * _DELTA_FRAMES + reach, hop_length, 1
         )
+        self._widths = self._geometry.widths(hop_length)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the recipe and its settings."""
@@ -82,17 +83,18 @@ class MFCCFeatures(Features):
     def blocks(self, blocks: Iterable[Float[Tensor, "1 1 _"]]) -> Iterator[Float[Tensor, "_ D"]]:
         """Yield the features of one waveform that arrives in blocks."""
         there = (x.to(self._window.device) for x in finite(blocks))
-        for y in windows.stream(there, self._process, self._geometry):
+        for y in windows.stream(there, self._process, self._geometry, self._widths):
             yield y[0].t().contiguous()
 
     def _process(
         self, x: Float[Tensor, "1 1 W"], mask: Bool[Tensor, "1 1 V"] | None
     ) -> Float[Tensor, "1 39 V"]:
         """Return the features of a stretch; those at its edges are wrong and will be dropped."""
-        assert mask is not None
         cepstra = self._cepstra(x[0, 0])
-        real = mask[0, 0].nonzero()
-        index = torch.arange(len(cepstra), device=x.device).clamp(real[0], real[-1])
+        index = torch.arange(len(cepstra), device=x.device)
+        if mask is not None:
+            real = mask[0, 0].nonzero()
+            index = index.clamp(real[0], real[-1])
         rows = [cepstra[index].t()]  # beyond its ends, the item's first and last frame go on
         for _ in range(2):
             delta = torchaudio.functional.compute_deltas(rows[-1], 2 * _DELTA_FRAMES + 1)
