@@ -21,6 +21,7 @@ from audiovq import units
 from audiovq.data import manifest as manifests
 from audiovq.eval import abx
 from audiovq.eval.abx import Score, Utterance
+from audiovq.eval.folding import fold
 from audiovq.units.coder import ModelCoder
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -28,11 +29,6 @@ from tests.eval.plain_abx import plain_abx
 
 ROUNDS, SPEAKERS = 3, 2
 NO_SA = "sa.*"
-# Lee & Hon 1989: 61 labels to 39, closures and pauses as silence, the glottal stop left out
-SAME = "ix ih, ax ah, ax-h ah, axr er, ux uw, el l, em m, en n, nx n, eng ng, zh sh, hv hh, ao aa"
-SILENT = "pcl tcl kcl bcl dcl gcl h# pau epi"
-FOLD: dict[str, str | None] = {"q": None} | dict.fromkeys(SILENT.split(), "sil")
-FOLD.update(pair.split() for pair in SAME.split(", "))
 
 
 def utterances(manifest: str, folder: str) -> list[Utterance]:
@@ -43,7 +39,7 @@ def utterances(manifest: str, folder: str) -> list[Utterance]:
     for unit in coded:
         record = known[unit.id]
         rate, rows = record.sample_rate, (record.alignment or {})["phones"]
-        phones = tuple((s / rate, e / rate, FOLD.get(p, p)) for s, e, p in rows)
+        phones = tuple((s / rate, e / rate, fold(p)) for s, e, p in rows)
         sentence, speaker = unit.id.split("-")[-1], str(record.speaker)
         result.append(Utterance(unit.id, speaker, sentence, hop, phones, unit.codes[0].numpy()))
     return result

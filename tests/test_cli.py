@@ -370,7 +370,7 @@ def test_cp_copies_a_config_with_what_it_extends(run, mistake, tmp_path):
         "doctor",
         "ls",
         "cp",
-    ],  # fmt: skip
+    ],
 )
 def test_help_suffices(run, command):
     code, out, _ = run(command, "--help")

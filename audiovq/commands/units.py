@@ -106,13 +106,13 @@ def extract(
     from audiovq import share
     from audiovq.data import manifest as manifests
     from audiovq.units.corpus import open_corpus
+    from audiovq.units.extract import check_folder
     from audiovq.units.extract import extract as run
-    from audiovq.units.extract import make_folder
     from audiovq.units.sources import open_coder_among, where
 
     set_threads(1)  # each batch is computed by one thread; --threads batches at a time
     corpus, unreadable = open_corpus(manifest)
-    make_folder(out)
+    check_folder(out)
     coder = open_coder_among(
         source, size=kmeans, manifest=corpus, kmeans_from=kmeans_from, seed=seed, folder=out,
         fit_manifest=None if fit_manifest is None else manifests.read(fit_manifest),

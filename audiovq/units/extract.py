@@ -95,7 +95,7 @@ def extract(
     )
     store.check(wanted)
     out = Path(out)
-    make_folder(out)
+    _make(out)
     work = Work(
         out,
         wanted,
@@ -150,19 +150,28 @@ def _software() -> dict[str, str]:
     return found
 
 
-def make_folder(out: Path) -> None:
-    """Make the folder, unless it is there already and is, or may become, one of units.
+def check_folder(out: Path) -> None:
+    """Refuse a folder that holds something else, before any work is done.
 
     Raises:
-        CheckpointError: it cannot be made, or holds something else.
+        CheckpointError: it does, or cannot be read.
     """
     try:
-        out.mkdir(parents=True, exist_ok=True)
         others = [p for p in out.iterdir() if STALE_MARK not in p.name and p.name not in _EARLY]
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise CheckpointError(f"cannot write to the folder {out}: {error.strerror}") from None
     if others and read_metadata(out) is None:
         raise CheckpointError(f"{out} is not empty and holds no units: choose another folder")
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot write to the folder {out}: {error.strerror}") from None
+    check_folder(out)
 
 
 _EARLY = (VECTORS, "kmeans", "manifest.jsonl")  # written before `units.json`

@@ -22,6 +22,7 @@ from audiovq.eval.evaluate_units import Options, evaluate_units
 from audiovq.eval.unit_parts import PARTS, Aids
 from audiovq.eval.unit_report import Result
 from audiovq.files import sha256
+from audiovq.units import store
 from audiovq.units.coder import ModelCoder
 from audiovq.units.metadata import Metadata, Shard, write_metadata
 from audiovq.units.record import UnitRecord
@@ -65,18 +66,18 @@ def place(tmp_path_factory):
 
 def write(folder, made, hop=HOP, model_hash="m"):
     folder.mkdir()
-    lines = [
-        UnitRecord(n, torch.tensor(np.asarray(c))[None], 3200, s, split).to_json() + "\n"
-        for n, c, s, split in made
+    records = [
+        UnitRecord(n, torch.tensor(np.asarray(c))[None], 3200, s, split) for n, c, s, split in made
     ]
-    path = folder / "shard-000000.jsonl"
-    path.write_text("".join(lines), encoding="utf-8")
-    shard = Shard(file=path.name, records=len(made), sha256=sha256(path))
     metadata = Metadata(
         model_hash=model_hash, sample_rate=RATE, hop_length=hop, codebook_sizes=(8,),
         layout=("codebook 0",), manifest_hash="c", records_per_shard=99, software={},
-        complete=True, shards=(shard,),
+        complete=True,
     )  # fmt: skip
+    path = folder / "shard-000000.jsonl"
+    path.write_bytes(store.dump(records, metadata))
+    shard = Shard(file=path.name, records=len(made), sha256=sha256(path))
+    metadata = metadata.model_copy(update={"shards": (shard,)})
     write_metadata(folder, metadata)
 
 
