@@ -102,7 +102,7 @@ def words(corpus: Corpus, aids: Aids) -> Outcome:
 def stability(corpus: Corpus, aids: Aids) -> Outcome:
     """Change the sound, and see how far units move."""
     if aids.coder is None:
-        return Outcome(left_out="needs what made the units; give --model")
+        return Outcome(left_out="extracts anew from changed speech; give --stability")
     return _outcome(unit_leaks.perturbed(corpus, aids.manifest, aids.coder, aids.seed))
 
 

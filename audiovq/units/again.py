@@ -46,11 +46,11 @@ class Again:
         return self._manifest.load(record, self._coder.sample_rate)
 
     def _alone(self, records: Sequence[Record]) -> Results:
-        for record in records:
+        for record in _short(records):
             yield record, self._coder.encode([self._load(record)], exact=self._exact)[0]
 
     def _in_company(self, records: Sequence[Record]) -> Results:
-        for group in _groups(records):
+        for group in _groups(_short(records)):
             waves = [self._load(r) for r in reversed(group)]
             yield from zip(
                 reversed(group), self._coder.encode(waves, exact=self._exact), strict=True
@@ -58,7 +58,12 @@ class Again:
 
     def _in_blocks(self, records: Sequence[Record]) -> Results:
         for i, record in enumerate(records):
-            parts = torch.split(self._load(record), _BLOCKS[i % len(_BLOCKS)], dim=-1)
+            long = record.duration > STREAM_SECONDS
+            parts = (
+                self._manifest.blocks(record, self._coder.sample_rate)
+                if long
+                else torch.split(self._load(record), _BLOCKS[i % len(_BLOCKS)], dim=-1)
+            )
             yield record, torch.cat(list(self._coder.encode_blocks(parts)), dim=-1)
 
     def _threads(self, records: Sequence[Record]) -> Results:
@@ -71,7 +76,7 @@ class Again:
         assert isinstance(self._coder, ModelCoder)
         model = self._coder.model
         device = next(model.parameters()).device
-        for group in _groups(records):
+        for group in _groups(_short(records)):
             waves = [self._load(r) for r in group]
             lengths = torch.tensor([x.shape[-1] for x in waves])
             longest = int(lengths.max())
@@ -81,8 +86,13 @@ class Again:
                 yield record, codes[:, : int(frames)]
 
 
+def _short(records: Sequence[Record]) -> list[Record]:
+    """Return the records that fit into memory; the others are streamed, and only that."""
+    return [r for r in records if r.duration <= STREAM_SECONDS]
+
+
 def _groups(records: Sequence[Record]) -> list[list[Record]]:
-    """Return records in small batches; long ones, which are streamed, alone."""
-    short = [r for r in records if r.duration <= STREAM_SECONDS]
+    """Return records in small batches; long ones alone."""
+    short = _short(records)
     groups = [short[i : i + _COMPANY] for i in range(0, len(short), _COMPANY)]
     return groups + [[r] for r in records if r.duration > STREAM_SECONDS]

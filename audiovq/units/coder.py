@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
+from audiovq import inference
 from audiovq.autoencoder import Autoencoder
 from audiovq.bottlenecks._codebook import listening
 from audiovq.errors import ConfigError
@@ -111,8 +113,10 @@ class ModelCoder(Coder):
     @torch.no_grad()
     def margins(self, x: Float[Tensor, "1 1 L"]) -> Float[Tensor, "K T"] | None:
         """Return the relative change of each frame that would give it another code."""
-        with listening() as heard:
-            codes = self.model.encode(x.to(self._device))[0]
+        hop = self.hop_length
+        with listening() as heard:  # the whole at once: windows would search some frames twice
+            whole = F.pad(x.to(self._device), (0, -x.shape[-1] % hop))
+            codes = inference.to_codes(self.model).process(whole, None)[0]
         found = torch.cat(heard) if heard else torch.empty(0)
         return found.view(codes.shape) if found.numel() == codes.numel() else None
 

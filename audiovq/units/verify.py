@@ -14,6 +14,7 @@ from audiovq.data.manifest import Manifest, Record
 from audiovq.errors import AudioError, CheckpointError
 from audiovq.units.again import Again
 from audiovq.units.coder import Coder
+from audiovq.units.pipeline import STREAM_SECONDS
 from audiovq.units.reading import Units
 
 Codes = Int[Tensor, "K _"]
@@ -179,6 +180,8 @@ def _margins(
     """Return quantiles of all margins and of those of flipped codes."""
     everything, flipped = [], []
     for record in records:
+        if record.duration > STREAM_SECONDS:
+            continue
         x = manifest.load(record, coder.sample_rate)
         margins = coder.margins(x)
         if margins is None:

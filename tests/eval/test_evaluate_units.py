@@ -122,7 +122,7 @@ def test_good_units_are_good_random_ones_are_not_and_the_baseline_stands_between
     assert (stub.asked["size"], stub.asked["hop_length"]) == (8, HOP)
     assert stub.asked["split"] == "train"
     assert "32 of which are evaluated here, which flatters it" in baseline.notes[0]
-    assert good.left_out["stability"] == "needs what made the units; give --model"
+    assert good.left_out["stability"] == "extracts anew from changed speech; give --stability"
     assert good.left_out["speaker"] == "not asked for"
     assert good.codes[0]["code"] == 0
     assert next(iter(good.codes[0]["phones"])) == "sil"

@@ -45,6 +45,19 @@ def test_exact_codes_do_not_differ_in_any_way(corpus, tmp_path, bottleneck):
     assert "in company" in report.table()
 
 
+def test_long_recordings_are_streamed_again(corpus, tmp_path, monkeypatch):
+    model = small_model()
+    monkeypatch.setattr("audiovq.units.pipeline.STREAM_SECONDS", 0.15)
+    monkeypatch.setattr("audiovq.units.again.STREAM_SECONDS", 0.15)
+    monkeypatch.setattr("audiovq.units.verify.STREAM_SECONDS", 0.15)
+    found = extract(model, corpus, tmp_path / "u", progress=False)
+    report = verify(found, ModelCoder(model), corpus, progress=False)
+    compared = {way.name.split()[0]: way.codes for way in report.ways}
+    total = sum(u.codes.numel() for u in found)
+    assert report.flips == 0
+    assert compared["in"] == compared["two"] == total > compared["alone"] > 0
+
+
 def change_a_code(folder, name):
     """Store another code for the first frame of an utterance, checksum included."""
     found = units.load(folder)
