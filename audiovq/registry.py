@@ -25,6 +25,7 @@ _KINDS = {
     "bottlenecks": ("audiovq.bottlenecks", "Bottleneck"),
     "decoders": ("audiovq.decoders", "Decoder"),
     "corpora": ("audiovq.data.corpora", "Corpus"),
+    "priors": ("audiovq.prior", "Prior"),
 }
 
 # Dotted names that may be imported: None for "any, the user typed this config".

@@ -1,0 +1,1 @@
+"""Autoregressive models of code sequences: how probable codes are, and new ones."""
