@@ -106,13 +106,12 @@ class WaveNet(Prior):
         """Return the hidden columns that the heads read."""
         C, skip = self.config.channels, self.skip_bias
         hidden = self.config.dropout if self.training else 0.0
-        weights = [None] * len(self.gates) if known is None else self.condition_weights()
         for i, dilation in enumerate(self.config.dilations):
             seen = dropout(x, hidden, keys, f"wavenet.{i}")
             past = F.pad(seen, (0, 0, dilation, 0))[:, : x.shape[1]]
             gate = self.gates[i](torch.cat((past, seen), dim=2))
             if known is not None:
-                gate = gate + F.linear(known, weights[i])
+                gate = gate + F.linear(known, self.condition_weights()[i])
             out = self.outs[i](gate[..., :C].tanh() * gate[..., C:].sigmoid())
             x = x + out[..., :C]
             skip = skip + out[..., C:]
