@@ -89,4 +89,5 @@ class PixelCNNSteps(Steps):
             more, aside = layer.out(gated(gate)).chunk(2, dim=1)
             h, skip = h + more, skip + aside
         read = skip.relu().flatten(1).unsqueeze(1)
-        return net.heads(read, k).transpose(1, 2)
+        found: Tensor = net.heads(read, k)
+        return found.transpose(1, 2)

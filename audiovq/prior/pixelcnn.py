@@ -1,6 +1,7 @@
 """Gated PixelCNN over the grid of frames and codebooks."""
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -38,7 +39,8 @@ class PixelCNN(Prior):
     Codes are drawn frame by frame, in a frame row by row. The vertical stack tells of all rows of
     the frames before, the horizontal one of the rows before in the same frame; the first layer of
     each reaches every row. With D the sum of the dilations, a code depends on exactly the rows
-    before it in its frame and all rows of the `context` = D + 1 frames before.
+    before it in its frame and all rows of the `context` = D + 1 frames before (on each of them if
+    no dilation is larger than those of the other layers up to its size, and 1, together).
 
     Source: van den Oord et al. 2016 (arXiv:1606.05328), sections 2.1 to 2.3. Differs in: frames
     are dilated, as in a WaveNet; both stacks have residual connections, and skip connections lead
@@ -60,10 +62,12 @@ class PixelCNN(Prior):
         self.above_bias = nn.Parameter(torch.zeros(C, 1, K))
         self.left_bias = nn.Parameter(torch.zeros(C, 1, K))
         conditioned = bool(labels) or self.conditioner.local
-        self.layers = nn.ModuleList(
-            Layer(C, K, dilation, conditioned=conditioned, last=i == len(config.dilations) - 1)
-            for i, dilation in enumerate(config.dilations)
-        )
+        ends = [False] * (len(config.dilations) - 1) + [True]
+        layers = [
+            Layer(C, K, dilation, conditioned=conditioned, last=last)
+            for dilation, last in zip(config.dilations, ends, strict=True)
+        ]
+        self.layers = cast("Sequence[Layer]", nn.ModuleList(layers))
         self.skip_bias = nn.Parameter(torch.zeros(C, 1, 1))
         self.heads = Heads(codebook_sizes, C)
 
