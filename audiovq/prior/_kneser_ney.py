@@ -100,29 +100,32 @@ def find(
     return place, keys[place] == wanted
 
 
-def is_table(table: Table, size: int, symbols: int, shorter: int) -> bool:
-    """Whether tensors, from a file, are n-grams whose probabilities add up to one.
+def read(contexts: Tensor, entries: Tensor, kept: Tensor, rest: Tensor) -> Table | None:
+    """Return tensors, from a file, as a table; None if their types or lengths are not those."""
+    parts, kinds = (contexts, entries, kept, rest), (torch.int64, torch.float64)
+    if [x.dtype for x in parts] != [kinds[0], kinds[0], kinds[1], kinds[1]]:
+        return None
+    if any(x.ndim != 1 for x in parts):
+        return None
+    if len(contexts) != len(rest) or len(entries) != len(kept):
+        return None
+    return Table(contexts, entries, kept, rest)
+
+
+def adds_up(table: Table, size: int, symbols: int, shorter: int) -> bool:
+    """Whether a table's keys are in order and its probabilities add up to one.
 
     Args:
-        table: what to check.
+        table: from a file.
         size: codebook size.
         symbols: how many a context may hold.
         shorter: number of contexts one symbol shorter.
     """
-    contexts, entries, kept, rest = table.contexts, table.entries, table.kept, table.rest
-    if [x.dtype for x in (contexts, entries)] != [torch.int64] * 2:
-        return False
-    if [x.dtype for x in (kept, rest)] != [torch.float64] * 2:
-        return False
-    if any(x.ndim != 1 for x in (contexts, entries, kept, rest)):
-        return False
-    if len(contexts) != len(rest) or len(entries) != len(kept):
-        return False
-    limits = ((contexts, shorter * symbols), (entries, len(contexts) * size))
+    limits = ((table.contexts, shorter * symbols), (table.entries, len(table.contexts) * size))
     if not all(_is_sorted(keys, limit) for keys, limit in limits):
         return False
-    total = rest.clone().index_add_(0, entries // size, kept)
-    possible = bool((kept >= 0).all()) and bool((rest > 0).all())
+    total = table.rest.clone().index_add_(0, table.entries // size, table.kept)
+    possible = bool((table.kept >= 0).all()) and bool((table.rest > 0).all())
     return possible and bool(((total - 1).abs() < 1e-6).all())
 
 

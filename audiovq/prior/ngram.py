@@ -13,7 +13,7 @@ from audiovq.config import ComponentConfig
 from audiovq.errors import CheckpointError, ConfigError
 from audiovq.prior._base import Condition, Place, Prior, Steps
 from audiovq.prior._condition import NOTHING
-from audiovq.prior._kneser_ney import Table, count, find, is_table
+from audiovq.prior._kneser_ney import Table, adds_up, count, find, read
 
 _BLOCK = 1 << 21  # probabilities computed at a time, 8 bytes each
 _FIELDS = ("contexts", "entries", "kept", "rest")
@@ -74,7 +74,7 @@ class NGram(Prior):
     @torch.no_grad()
     def fit(
         self,
-        corpus: Corpus | Iterable[tuple[Int[Tensor, "K T"], Any] | Int[Tensor, "K T"]],
+        corpus: Corpus | Iterable[tuple[Int[Tensor, "K _"], Any] | Int[Tensor, "K _"]],
         split: str | None = "train",
     ) -> None:
         """Count the n-grams of a corpus, in place of any counted before.
@@ -233,8 +233,8 @@ class NGram(Prior):
                 names = [prefix + _buffer(row, order, field) for field in _FIELDS]
                 if not all(name in state_dict for name in names):
                     continue  # the base class says which are missing
-                table = Table(*(state_dict[name] for name in names))
-                if not is_table(table, size, self._symbols, shorter):
+                table = read(*(state_dict[name] for name in names))
+                if table is None or not adds_up(table, size, self._symbols, shorter):
                     raise CheckpointError(f"n-grams of order {order} of row {row} are damaged")
                 self._keep(row, order, table)
                 shorter = len(table.contexts)
@@ -245,7 +245,7 @@ class _Steps(Steps):
     """Sequences code by code, of which the frames within the context are kept."""
 
     def __init__(self, prior: NGram, batch: int, frames: int) -> None:
-        self._prior, self._next, self._total = prior, 0, frames * prior.num_codebooks
+        self._prior, self._next, self._frames = prior, 0, frames
         device = prior.table(0, 1).contexts.device
         self._held = (prior.context or 0) + 1  # frame t is in column t modulo this
         shape = (batch, prior.num_codebooks, self._held)
@@ -253,18 +253,22 @@ class _Steps(Steps):
 
     def logits(self) -> Float[Tensor, "B 1 N"]:
         """Return the logits of the next code."""
-        if self._next >= self._total:
-            raise ConfigError(f"all {self._total} codes are drawn: begin with more frames")
-        t, row = divmod(self._next, self._prior.num_codebooks)
+        t, row = self._place()
         seen = [self._codes[:, r, (t - lag) % self._held] for r, lag in self._prior.seen[row]]
         history = torch.stack(seen, dim=1) if seen else self._codes.new_empty(len(self._codes), 0)
         return self._prior.predict(row, history).unsqueeze(1)
 
     def push(self, codes: Int[Tensor, "B 1"]) -> None:
         """Say which code is next."""
-        t, row = divmod(self._next, self._prior.num_codebooks)
+        t, row = self._place()
         self._codes[:, row, t % self._held] = codes[:, 0]
         self._next += 1
+
+    def _place(self) -> tuple[int, int]:
+        t, row = divmod(self._next, self._prior.num_codebooks)
+        if t >= self._frames:
+            raise ConfigError(f"all {self._frames} frames that the steps began with are done")
+        return t, row
 
 
 def _seen(row: int, frames: int) -> list[Place]:
