@@ -86,8 +86,9 @@ class Reference:
 def test_every_probability_is_that_of_dictionaries(sizes, order):
     corpus = utterances(sizes, 12, seed=0)
     prior, slow = fitted(sizes, order, corpus), Reference(sizes, order, corpus)
-    new = utterances(sizes, 2, seed=1, frames=12)
-    for codes in new:
+    generator = torch.Generator().manual_seed(1)  # half of the contexts were never seen
+    even = torch.stack([torch.randint(n, (60,), generator=generator) for n in sizes])
+    for codes in (*utterances(sizes, 2, seed=1, frames=12), even):
         logits, plain = prior(codes[None])[0], codes.tolist()
         chosen = prior.log_prob(codes[None])[0]
         for k in range(len(sizes)):
