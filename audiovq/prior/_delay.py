@@ -7,7 +7,7 @@ at least two frames old.
 Source: MusicGen (Copet et al. 2023, arXiv:2306.05284), section 2.1.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -76,7 +76,7 @@ class DelayedPrior(Prior):
         return _DelayedSteps(self, batch, frames, condition)
 
 
-class Network:
+class Network(ABC):
     """A network over columns with its state, of a batch of sequences."""
 
     @abstractmethod
