@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from audiovq.errors import ConfigError
+from audiovq.errors import ConfigError, NonFiniteError
 from audiovq.nn import random
 from audiovq.prior._base import Condition, Place, Prior
 from audiovq.prior._condition import NOTHING
@@ -52,6 +52,7 @@ def sample(
 
     Raises:
         ConfigError: a value is not accepted, or prompt or label does not fit the prior.
+        NonFiniteError: the prior gives NaN.
     """
     chosen = _Choice(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     _check_size(batch, frames, seed)
@@ -140,7 +141,14 @@ def _draw_all(
         codes = drawn[:, part]
         steps.push(torch.cat((codes, codes)) if guided else codes)
     known[:, rows, times] = drawn
+    _check_drawn(prior, known)
     return known
+
+
+def _check_drawn(prior: Prior, codes: Int[Tensor, "B K T"]) -> None:
+    """Refuse what NaN logits lead to: codes past the last; looked at once, not at every step."""
+    if bool((codes >= torch.tensor(prior.codebook_sizes, device=codes.device).view(-1, 1)).any()):
+        raise NonFiniteError("the prior's logits are not finite: its weights are damaged")
 
 
 def _starts(groups: list[Sequence[Place]]) -> Iterator[tuple[Sequence[Place], int]]:

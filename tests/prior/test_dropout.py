@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from audiovq.prior._dropout import dropout
+from tests.prior.test_contract import draw_codes, make
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
@@ -33,3 +34,17 @@ def test_elements_are_unrelated():
     hidden = (dropout(torch.ones(1, 4000, 8), 0.5, torch.arange(1), "a")[0] == 0).float()
     together = torch.corrcoef(hidden.T) - torch.eye(8)
     assert together.abs().max() < 0.06
+
+
+@pytest.mark.parametrize("name", ["wavenet", "pixelcnn"])
+def test_every_layer_draws_for_itself(name, monkeypatch):
+    asked = []
+
+    def spy(x, probability, keys, draw):
+        asked.append(draw)
+        return dropout(x, probability, keys, draw)
+
+    monkeypatch.setattr(f"audiovq.prior.{name}.dropout", spy)
+    net = make(name, (4, 3), local=False, dropout=0.5).train()
+    net(draw_codes((4, 3), 2, 5))
+    assert len(asked) == len(set(asked)) >= len(net.config.dilations)

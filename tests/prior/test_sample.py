@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audiovq.errors import ConfigError
+from audiovq.errors import ConfigError, NonFiniteError
 from audiovq.prior._base import Condition, Prior, Steps
 from audiovq.prior._condition import NOTHING
 from audiovq.prior._sample import _Choice, sample
@@ -183,6 +183,30 @@ def test_it_draws_in_any_mode_and_leaves_generator_and_mode_alone(prior):
     assert torch.equal(sample(prior.train(), 2, 8, condition=condition), found)
     assert prior.training
     assert torch.equal(torch.get_rng_state(), generator)
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_fewer_frames_than_rows(prior, frames):
+    condition = draw_condition(prior, 2, frames)
+    found = sample(prior, 2, frames, condition=condition, temperature=0.0)
+    assert torch.equal(prior(found, None, condition).argmax(2), found)
+
+
+def test_steps_end_with_the_last_frame(prior):
+    steps = prior.steps(1, 2, draw_condition(prior, 1, 2))
+    for group in prior.groups(2):
+        steps.push(torch.zeros(1, len(group)).long())
+    with pytest.raises(ConfigError, match="all 2 frames"):
+        steps.logits()
+    with pytest.raises(ConfigError, match="0 sequences of 2 frames"):
+        prior.steps(0, 2, draw_condition(prior, 1, 2))
+
+
+def test_a_damaged_prior_is_an_error():
+    prior = make("wavenet", (5,), local=False)
+    torch.nn.init.constant_(prior.last.weight, math.nan)
+    with pytest.raises(NonFiniteError, match="not finite"):
+        sample(prior, 2, 5)
 
 
 def test_bad_values_are_refused_in_one_line():
