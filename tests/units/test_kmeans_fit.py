@@ -243,12 +243,11 @@ def test_mistakes_are_told_in_one_line(corpus, tmp_path):
         go(corpus, tmp_path / "file")
 
 
-def test_bad_recordings_are_listed_and_too_many_refused(corpus, tmp_path, monkeypatch):
+def test_bad_recordings_are_listed_and_too_many_refused(corpus, tmp_path):
     (tmp_path / "3.wav").write_bytes(b"not audio")
     with pytest.raises(ManifestError, match=r"1 of 8 recordings.*'n3'"):
         go(corpus, tmp_path / "k")
-    monkeypatch.setattr(kmeans_fit, "_MOST_REJECTED", 0.2)
-    go(corpus, tmp_path / "k")
+    go(corpus, tmp_path / "k", max_rejected=0.2)
     about = json.loads((tmp_path / "k" / "kmeans.json").read_text())
     assert list(about["rejected"]) == ["n3"]
 
