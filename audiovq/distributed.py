@@ -243,6 +243,14 @@ def _is_of_exchange(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or any(sign in text for sign in signs)
 
 
+def one_machine() -> bool:
+    """Whether all processes are on this machine, as far as torchrun or srun tells."""
+    env = os.environ
+    if "LOCAL_WORLD_SIZE" in env:
+        return env["LOCAL_WORLD_SIZE"] == env.get("WORLD_SIZE")
+    return env.get("SLURM_NNODES", "1") == "1"
+
+
 def place() -> tuple[int, int, int] | None:
     """Return rank, number of processes and rank on this machine; None: there is but one.
 

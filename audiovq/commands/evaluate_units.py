@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from audiovq.eval.labelled import Corpus
     from audiovq.eval.unit_report import Result
 
+PARTS = "rates phones boundaries per abx speaker verification words stability"
+
 UnitsArgument = Annotated[Path, typer.Argument(help="a folder made by `audiovq extract`")]
 
 
@@ -66,7 +68,7 @@ def evaluate_units(
         str | None,
         typer.Option(help="what made the units, if it is no longer there; adds their stability"),
     ] = None,
-    skip: Annotated[str, typer.Option(help="parts to leave out, such as abx,speaker")] = "",
+    skip: Annotated[str, typer.Option(help=f"parts to leave out, with commas: {PARTS}")] = "",
     seed: Annotated[int, typer.Option(min=0, help="of every draw")] = 0,
     threads: Threads = 1,
     as_json: Json = False,

@@ -99,11 +99,13 @@ def extract(
     splits = None if split == SplitName.all else (split.value,)
     kind = "cuda" if device.startswith("cuda") else device
     done = finished(out, asked, splits=splits, exact=exact, shard_format=shards, device=kind)
+    from audiovq import share
+
     if done is not None:
-        _say(out, done)
+        if not share.is_follower():
+            _say(out, done)
         return
 
-    from audiovq import share
     from audiovq.data import manifest as manifests
     from audiovq.units.corpus import open_corpus
     from audiovq.units.extract import check_folder
@@ -116,7 +118,8 @@ def extract(
     coder = open_coder_among(
         source, size=kmeans, manifest=corpus, kmeans_from=kmeans_from, seed=seed, folder=out,
         fit_manifest=None if fit_manifest is None else manifests.read(fit_manifest),
-        device=check_device(_of_this_process(device)), plugins=plugin, threads=threads, **options,
+        device=check_device(_of_this_process(device)), plugins=plugin, threads=threads,
+        max_rejected=max_rejected, **options,
     )  # fmt: skip
     units = run(
         coder,
@@ -129,7 +132,9 @@ def extract(
         shard_format=shards,
         unreadable=unreadable,
         request=asked,
-        made_from=where(source, manifest, kmeans_from=kmeans_from, **options),
+        made_from=where(
+            source, manifest, kmeans="kmeans" if kmeans or kmeans_from else None, **options
+        ),
     )
     if not share.is_follower():
         _say(out, units.metadata)

@@ -16,6 +16,7 @@ from audiovq.errors import ManifestError
 
 SUFFIXES = (".phn", ".textgrid", ".ctm", ".rttm")
 _SPILL = Decimal("0.1")  # s by which a row may end past the audio: aligners round up to frames
+_ROUNDING = Decimal("0.02")  # s by which rows may overlap: two times rounded to 10 ms
 _FAR = Decimal(10) ** 9  # s; a time beyond this is no time
 
 
@@ -72,6 +73,8 @@ def attach(manifest: Manifest, path: str | Path, tier: str = "phones") -> Manife
             kept[tier] = _in_samples(rows, record)
         records.append(record.model_copy(update={"alignment": kept or None}))
     if not any(tier in (r.alignment or {}) for r in records):
+        if not found:
+            raise ManifestError(f"{path}: no phones in it")
         some = ", ".join(map(repr, list(found)[:3]))
         raise ManifestError(
             f"{path}: none of its {len(found)} alignments ({some} ...) has the id or file name of "
@@ -179,14 +182,14 @@ def _ctm_line(place: str, parts: Sequence[str]) -> tuple[str, Row | None]:
 def _rttm_line(place: str, parts: Sequence[str]) -> tuple[str, Row | None]:
     """Source: NIST RT-09: `type file channel start duration orthography subtype name ...`.
 
-    The label is the orthography, or the speaker's name where there is none; lines without times
-    (`SPKR-INFO`) are passed over.
+    The label is the orthography, or the name where there is none; lines without times (`SPKR-INFO`)
+    and those that say who speaks (`SPEAKER`) are passed over.
     """
     if len(parts) < 8:
         raise ManifestError(
             f"{place}: an RTTM line is `type file channel start duration orthography subtype name`"
         )
-    if parts[3] == "<NA>":
+    if parts[3] == "<NA>" or parts[0] == "SPEAKER":
         return parts[1], None
     start = _time(parts[3], place)
     length = Decimal(0) if parts[4] == "<NA>" else _time(parts[4], place)
@@ -212,8 +215,8 @@ def _ordered(row: Row) -> Row:
 
 def _in_samples(rows: Rows, record: Record) -> tuple[tuple[int, int, str], ...]:
     """Return rows at the record's rate; those of no length are left out."""
-    result = []
-    for row in rows:
+    result: list[tuple[int, int, str]] = []
+    for row in sorted(rows, key=lambda r: (r.start, r.end)):
         rate = 1 if row.samples else record.sample_rate
         start, end = (int((t * rate).to_integral_value()) for t in (row.start, row.end))
         if end > record.num_samples + _SPILL * record.sample_rate:
@@ -224,5 +227,19 @@ def _in_samples(rows: Rows, record: Record) -> tuple[tuple[int, int, str], ...]:
             )
         start, end = min(start, record.num_samples), min(end, record.num_samples)
         if end > start:
+            _cut_before(result, start, row, record)
             result.append((start, end, row.label))
     return tuple(result)
+
+
+def _cut_before(result: list[tuple[int, int, str]], start: int, row: Row, record: Record) -> None:
+    """End the row before where this one starts: writers round start and length one by one."""
+    if not result or result[-1][1] <= start:
+        return
+    first, end, label = result[-1]
+    if end - start > _ROUNDING * record.sample_rate or start <= first:
+        raise ManifestError(
+            f"{row.place}: {row.label!r} starts at {start / record.sample_rate:.3f} s, before "
+            f"{label!r} ends ({end / record.sample_rate:.3f} s): one phone at a time, please"
+        )
+    result[-1] = first, start, label

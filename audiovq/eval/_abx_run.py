@@ -94,7 +94,9 @@ def run(
         what came out, for each condition.
     """
     tallies = [Tally() for _ in works]
-    with tqdm(disable=not progress, desc=f"ABX {distance.name}", unit=" warpings") as bar:
+    with tqdm(
+        disable=not progress, desc=f"ABX {distance.name}", unit=" warpings", leave=False
+    ) as bar:
         units = heapq.merge(*works, key=lambda unit: unit.key)
         for block in _blocks(_pieces(units, tallies)):
             bar.update(_score(block, sequences, which, distance))

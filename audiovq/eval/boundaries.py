@@ -1,10 +1,11 @@
 """Where units change against where phones change: precision, recall, F1, R-value.
 
-A boundary of the phones is an instant strictly inside the audio where the folded label changes
-(an unlabelled stretch counts as a label of its own); of the units, the start of a frame whose unit
-differs from the one before. A phone boundary is hit if a unit boundary lies at most 20 ms from it
-and not beyond the midpoint to its neighbours; a unit boundary hits at most one. Source: Rasanen,
-Laine & Altosaar 2009, "An improved speech segmentation quality measure: the R-value".
+A boundary of the phones is an instant strictly inside the audio where the folded label changes;
+an unlabelled stretch counts as a label of its own, unless it is at most 20 ms at either end of the
+audio, where alignments stop short. Of the units it is the start of a frame whose unit differs from
+the one before. A phone boundary is hit if a unit boundary lies at most 20 ms from it and not beyond
+the midpoint to its neighbours; a unit boundary hits at most one. Source: Rasanen, Laine & Altosaar
+2009, "An improved speech segmentation quality measure: the R-value".
 """
 
 import math
@@ -71,6 +72,21 @@ def segments(utterance: Labelled, folding: dict[str, str | None]) -> list[Segmen
     return found
 
 
+def _inside(cut: Sequence[Segment]) -> Times:
+    """Return where phones change; the slack of an alignment at either end is no phone."""
+    starts = [start for start, _, _ in cut[1:]]
+    if starts and _is_slack(cut[-1]):
+        starts.pop()
+    if starts and _is_slack(cut[0]):
+        starts.pop(0)
+    return np.array(starts, np.float64)
+
+
+def _is_slack(segment: Segment) -> bool:
+    start, end, label = segment
+    return label is None and end - start <= TOLERANCE
+
+
 def unit_boundaries(units: Int64[np.ndarray, "T"], hop: float) -> Times:
     """Return the instants where the unit changes, in s."""
     return (np.flatnonzero(units[1:] != units[:-1]) + 1) * hop
@@ -113,6 +129,8 @@ def scores(hit: int, found: int, gold: int) -> Scores:
 def evaluate(corpus: Corpus, *, seed: int = 0) -> list[Figure]:
     """Return boundary scores over all aligned utterances together, and mean segment lengths.
 
+    Empty where phones never change.
+
     Args:
         corpus: with alignments.
         seed: of the shifts that give chance.
@@ -120,7 +138,9 @@ def evaluate(corpus: Corpus, *, seed: int = 0) -> list[Figure]:
     utterances = corpus.aligned
     folding = dict(corpus.folding)
     cut = [segments(u, folding) for u in utterances]
-    gold = [np.array([start for start, _, _ in each[1:]], np.float64) for each in cut]
+    gold = [_inside(each) for each in cut]
+    if not any(map(len, gold)):
+        return []
     hop, units = corpus.coded.hop, [u.units for u in utterances]
     table = _counts(gold, units, hop)
     groups = group([u.speaker for u in utterances])

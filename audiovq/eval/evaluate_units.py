@@ -91,6 +91,11 @@ def evaluate_units(
     """
     options = options or Options()
     options.check()
+    tiers = {t for r in manifest.records for t in r.alignment or {}}
+    if tiers and options.tier not in tiers:
+        raise ConfigError(
+            f"--tier {options.tier}: the manifest's alignments have {', '.join(sorted(tiers))}"
+        )
     if coder is not None and coder.fingerprint() != units.metadata.model_hash:
         raise ConfigError(f"--model: {units.folder} was not extracted with this model")
     names = _names([units, *beside])

@@ -118,10 +118,12 @@ def jackknife(counts: Ints, statistic: Callable[[Ints], float]) -> tuple[float, 
 
 
 def student_t(freedom: int) -> float:
-    """Return the two-sided 95 % point of Student's t, within 1 % for three degrees or more.
+    """Return the two-sided 95 % point of Student's t, within 1 % for two degrees or more.
 
     Source: Abramowitz & Stegun 1964, 26.7.5.
     """
+    if freedom == 2:
+        return 4.302653  # exact
     z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     return (
         z

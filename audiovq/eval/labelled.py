@@ -116,7 +116,7 @@ class Corpus:
             why = f"gaps, or labels dropped in folding ({dropped})" if dropped else "gaps"
             said.append(
                 f"{self.unlabelled:,} of {self.frames:,} frames ({share:.1f} %) have no phone and "
-                f"are left out of figures on phones: {why}"
+                f"are left out of shares, accuracies and the error rate: {why}"
             )
         return said
 

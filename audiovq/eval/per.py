@@ -9,7 +9,7 @@ from audiovq.eval.boundaries import segments
 from audiovq.eval.edit import edit_distance
 from audiovq.eval.intervals import group, jackknife
 from audiovq.eval.joint import fitting, join
-from audiovq.eval.labelled import Corpus, Labelled
+from audiovq.eval.labelled import NO_LABEL, Corpus, Labelled
 from audiovq.eval.phones import majority
 from audiovq.eval.unit_values import Figure
 
@@ -59,7 +59,8 @@ def _errors(
     named: Int64[np.ndarray, "U"],
 ) -> tuple[int, int]:
     """Return edits and phones of one utterance."""
-    guess = named[np.searchsorted(codes, utterance.units)]
+    heard = utterance.units[utterance.labels != NO_LABEL]  # no phone, no edit
+    guess = named[np.searchsorted(codes, heard)]
     guess = guess[np.flatnonzero(np.diff(guess, prepend=-1))]
     labels = [name for _, _, name in segments(utterance, dict(corpus.folding)) if name is not None]
     gold = [corpus.phones.index(name) for name, _ in groupby(labels)]

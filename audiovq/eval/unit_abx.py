@@ -91,6 +91,9 @@ def evaluate(
                 continue
             sizes.append(f"{which}: {s.cells:,}, {s.triples:,}, {s.pairs:,}")
             figures.append(_figure(s))
+    if corpus.coded.vectors is None or corpus.codebook:
+        which = "rows other than the first" if corpus.codebook else "these codes"
+        notes.append(f"ABX on ids alone: no vectors of {which} are known")
     if sizes:
         notes.append(f"ABX cells, triples, pairs warped: {'; '.join(dict.fromkeys(sizes))}")
     return figures, list(dict.fromkeys(notes))

@@ -110,7 +110,8 @@ def perturbed(corpus: Corpus, manifest: Manifest, coder: Coder, seed: int) -> Sa
             u = corpus.utterances[place]
             yield u.id, u.speaker, manifest.load(records[u.id], coder.sample_rate)
 
-    figures, notes = [], []
+    figures: list[Figure] = []
+    notes = [f"stability on {len(few)} utterances, spread over the corpus"]
     for s in stability(encode, heard(), coder.sample_rate, coder.hop_length, seed=seed):
         figures += _estimated(
             "unit_edit_distance", s.perturbation, s.ued, s.utterances, "utterances"

@@ -23,7 +23,7 @@ _READING = (
 )
 _MARKS = (
     "In brackets: the 95 % interval. In parentheses: smallest and largest over speakers, or over "
-    "draws. Marked: the best."
+    "splits or draws. Marked: the best, whether or not the intervals overlap."
 )
 _PICTURE = (
     "Each column is a unit and sums to one; dark is a unit that stands for one phone. Units are "

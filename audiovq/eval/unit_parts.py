@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from audiovq.data.manifest import Manifest
+from audiovq.errors import AudioError
 from audiovq.eval import boundaries, per, phones, unit_abx, unit_leaks, unit_rates
 from audiovq.eval.labelled import Corpus
 from audiovq.eval.unit_values import Figure
@@ -65,7 +66,8 @@ def segmentation(corpus: Corpus, aids: Aids) -> Outcome:
     """Compare where units and phones change."""
     if not corpus.aligned:
         return Outcome(left_out=_UNALIGNED)
-    return Outcome(boundaries.evaluate(corpus, seed=aids.seed))
+    figures = boundaries.evaluate(corpus, seed=aids.seed)
+    return Outcome(figures, left_out="" if figures else "phones never change")
 
 
 def error_rate(corpus: Corpus, aids: Aids) -> Outcome:
@@ -86,17 +88,17 @@ def discrimination(corpus: Corpus, aids: Aids) -> Outcome:
 
 def speaker(corpus: Corpus, aids: Aids) -> Outcome:
     """Ask a probe who speaks."""
-    return _outcome(unit_leaks.speaker(corpus, aids.frames, aids.seed))
+    return _with_ceiling(unit_leaks.speaker, corpus, aids)
 
 
 def verification(corpus: Corpus, aids: Aids) -> Outcome:
     """Match halves of recordings."""
-    return _outcome(unit_leaks.halves(corpus, aids.frames, aids.seed))
+    return _with_ceiling(unit_leaks.halves, corpus, aids)
 
 
 def words(corpus: Corpus, aids: Aids) -> Outcome:
     """Ask a probe which of a few texts is said."""
-    return _outcome(unit_leaks.words(corpus, aids.frames, aids.seed))
+    return _with_ceiling(unit_leaks.words, corpus, aids)
 
 
 def stability(corpus: Corpus, aids: Aids) -> Outcome:
@@ -104,6 +106,19 @@ def stability(corpus: Corpus, aids: Aids) -> Outcome:
     if aids.coder is None:
         return Outcome(left_out="extracts anew from changed speech; give --stability")
     return _outcome(unit_leaks.perturbed(corpus, aids.manifest, aids.coder, aids.seed))
+
+
+def _with_ceiling(
+    probe: Callable[[Corpus, unit_leaks.Frames | None, int], unit_leaks.Said],
+    corpus: Corpus,
+    aids: Aids,
+) -> Outcome:
+    """Probe units, and MFCC frames beside; without those where the audio is not to be had."""
+    try:
+        return _outcome(probe(corpus, aids.frames, aids.seed))
+    except AudioError as error:
+        figures, notes = probe(corpus, None, aids.seed)
+        return _outcome((figures, [*notes, f"no ceiling on MFCC frames: {error}"]))
 
 
 def _outcome(found: tuple[list[Figure], list[str]]) -> Outcome:

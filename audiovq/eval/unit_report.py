@@ -148,7 +148,7 @@ class Result:
             for part, why in r.left_out.items():
                 parts.setdefault(why, []).append(part)
             left = [f"{', '.join(names)} left out: {why}" for why, names in parts.items()]
-            for line in (_title(r), *r.notes, *left):
+            for line in (_title(r), *_intervals(r), *r.notes, *left):
                 said.setdefault(line, []).append(r.label)
         every = len(self.reports)
         return [
@@ -165,7 +165,7 @@ class Result:
             for line in lines
         ]
         text.insert(1, "-" * max(map(len, text)))
-        marks = "[95 % interval]  (smallest, largest over speakers, or over draws)"
+        marks = "[95 % interval]  (smallest, largest over speakers, splits or draws)"
         return "\n".join([*text, "", marks, "", *(f"- {line}" for line in self.about())])
 
     def markdown(self) -> str:
@@ -194,6 +194,13 @@ class Result:
         atomic_write(folder / "table.json", self.to_json() + "\n")
 
 
+def _intervals(report: UnitReport) -> list[str]:
+    """Say over what intervals are, where they are not over speakers."""
+    hows = list(dict.fromkeys(f.interval for f in report.figures if f.interval))
+    others = [how for how in hows if "speakers" not in how]
+    return [f"intervals: {'; '.join(others)}: other speakers may lie outside"] if others else []
+
+
 def _cell(figure: Figure | None, joint: str) -> str:
     if figure is None:
         return ""
@@ -207,8 +214,10 @@ def _escaped(cell: str) -> str:
 
 def _title(report: UnitReport) -> str:
     u, d = report.units, report.data
-    row = f", row {u['codebook']} of {len(u['codebook_sizes'])}" * (len(u["codebook_sizes"]) > 1)
-    speakers = f"{d['speakers']} speakers, " if d["speakers"] else ""
+    row = f", row {u['codebook']} (from 0) of {len(u['codebook_sizes'])}" * (
+        len(u["codebook_sizes"]) > 1
+    )
+    speakers = f"{d['speakers']} speaker{'s' * (d['speakers'] > 1)}, " if d["speakers"] else ""
     return (
         f"{u['codebook_sizes'][u['codebook']]:,} codes at {u['frame_rate']:g} Hz{row}, on "
         f"{d['split']} of {d['manifest']}: {d['utterances']} utterances ({d['aligned']} aligned), "

@@ -182,7 +182,8 @@ METRICS: dict[str, Metric] = {
     "phone_error_rate": Metric(
         "phone error rate", "", "lower", "units named as for the accuracy of a new speaker, equal "
         "neighbours joined, against the phones of the alignment (joined too, silence a phone): "
-        "edits / phones, over all utterances; over 1 where units change oftener than phones", 3,
+        "edits / phones, over all utterances; frames without a phone are "
+        "passed over; over 1 where units change oftener than phones", 3,
     ),
     # segments
     "boundary_precision": Metric(
@@ -217,7 +218,11 @@ METRICS: dict[str, Metric] = {
         "ABX error", "", "lower", "how often x, a phone in the same context as a and b, is nearer "
         "to b (another phone) than to a (the same), ties half; dynamic time warping; mean over "
         "contexts, then speakers, then ordered pairs of phones; 39 phones, closures are silence, "
-        "silence is never asked about; chance .5", 3,
+        "silence is never asked about; chance .5. Triphone: the stretch from the phone before to "
+        "the one after, phoneme: the phone alone (what lies between rows of the alignment counts "
+        "to neither); within: a, b and x of one speaker, across: x of another; identity: distance "
+        "0 or 1 of unit ids, euclidean and angular: of the vectors that codes stand for; without "
+        "SA: without TIMIT's two sentences that all speakers read", 3,
     ),
     # what else is in the codes, of the chosen row
     "speaker_accuracy": Metric(

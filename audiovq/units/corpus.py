@@ -39,6 +39,8 @@ def open_corpus(path: Path) -> tuple[Manifest, dict[str, str]]:
             for n in names
         ]
         return _survey(path.parent, utterances, path)
+    if path.suffix in {".gz", ".tgz", ".zip", ".bz2", ".xz"}:
+        raise ManifestError(f"{path} is compressed: unpack it, or give an uncompressed tar")
     return manifests.read(path), {}
 
 

@@ -251,15 +251,20 @@ def _rows(
             speaker=unit.speaker,
             split=unit.split,
             text=unit.text,
-            **({} if records is None else _file(unit, records)),
+            **({} if records is None else _file(unit, records, about.sample_rate)),
         )
 
 
-def _file(unit: UnitRecord, records: dict[str, Record]) -> dict[str, Any]:
+def _file(unit: UnitRecord, records: dict[str, Record], sample_rate: int) -> dict[str, Any]:
     """Return which audio file an utterance is."""
     record = records.get(unit.id)
     if record is None:
         raise ManifestError(f"the manifest has no record {unit.id!r}: give that of the units")
+    if record.samples_at(sample_rate) != unit.num_samples:
+        raise ManifestError(
+            f"record {unit.id!r} has {record.samples_at(sample_rate)} samples at {sample_rate} Hz, "
+            f"its units {unit.num_samples}: give the manifest that they were extracted from"
+        )
     if record.start or record.channel is not None:
         raise ManifestError(
             f"record {unit.id!r} is a part of {record.path!r}, and the format names whole files: "

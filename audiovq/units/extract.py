@@ -100,7 +100,7 @@ def extract(
         out,
         wanted,
         plan(records, shard_format, records_per_shard, seconds_per_shard),
-        Rejected(out, records, unreadable or {}, max_rejected),
+        Rejected(out, records, unreadable or {}, max_rejected, of=len(manifest.records)),
     )
     place = distributed.place()
     if place is None:
@@ -111,7 +111,8 @@ def extract(
             work.gather()
     else:
         rank, size, _ = place
-        with among(out, "extracting into", lambda: remove_stale(out)):
+        tidy = distributed.one_machine()  # elsewhere a temporary may be another machine's
+        with among(out, "extracting into", lambda: remove_stale(out) if tidy else None):
             work.take_up(coder)
             shown = progress and rank == 0
             work.do(coder, manifest, rank, size, exact=exact, threads=threads, progress=shown)

@@ -45,7 +45,6 @@ _LEAST_FRAMES, _FRAMES_PER_CENTRE = 250_000, 256
 _SEEDING_FRAMES = 50  # per centre; k-means++ looks at no more
 _STILL = 1e-4  # relative gain of an iteration below which the centres stand still
 _SAVE_SECONDS = 20.0  # between two notes of how far it is; changes no result
-_MOST_REJECTED = 0.01
 
 Rows = tuple[Int[Tensor, "M"], Float[Tensor, "M D"], int]  # hashes, frames kept, frames seen
 
@@ -61,6 +60,7 @@ def fit(
     most_frames: int | None = None,
     most_iterations: int = 100,
     threads: int = 1,
+    max_rejected: float = 0.01,
     progress: bool = True,
 ) -> KMeans:
     """Cluster the frames of a corpus, or go on doing so; finished work is only read.
@@ -79,11 +79,12 @@ def fit(
         most_frames: frames to cluster, drawn uniformly; None: 256 per centre, at least 250,000.
         most_iterations: of Lloyd's algorithm; it ends when one gains less than 0.01 %.
         threads: recordings worked on side by side, each with one thread of arithmetic.
+        max_rejected: share of the recordings that may turn out unusable, in [0, 1].
         progress: show bars on stderr.
 
     Raises:
         ConfigError: size is not positive.
-        ManifestError: no such records, fewer frames than centres, or over 1 % of the recordings
+        ManifestError: no such records, fewer frames than centres, or too many of the recordings
             cannot be used (those that cannot are listed in `kmeans.json`).
         CheckpointError: the folder cannot be made, holds something else or another k-means, or
             another process is at work in it.
@@ -115,7 +116,7 @@ def fit(
     with alone(folder, "fitting k-means in"):
         remove_stale(folder)
         if not _finished(folder, about):
-            work = _Work(folder, about, progress)
+            work = _Work(folder, about, progress, max_rejected)
             work.cluster(features, work.sample(features, manifest, records, threads))
         for name in (SAMPLE, CENTRES):
             (folder / name).unlink(missing_ok=True)
@@ -140,6 +141,7 @@ class _Work:
     folder: Path
     about: About
     progress: bool
+    max_rejected: float = 0.01
 
     def sample(
         self, features: Features, manifest: Manifest, records: Sequence[Record], threads: int
@@ -167,7 +169,7 @@ class _Work:
                 done = start + len(part)
                 if done == len(records) or time.monotonic() - last >= _SAVE_SECONDS:
                     at = _Sample(*kept.settle(), done, frames, tuple(rejected.items()))
-                    _refuse_too_many(rejected, len(records), manifest)
+                    _refuse_too_many(rejected, len(records), manifest, self.max_rejected)
                     self._write_sample(at)
                     last = time.monotonic()
         return at
@@ -298,12 +300,13 @@ def _moments(
     return mean.float(), torch.where(scale > 1e-6 * scale.max(), scale, 1.0).float()
 
 
-def _refuse_too_many(rejected: dict[str, str], total: int, manifest: Manifest) -> None:
-    if len(rejected) > _MOST_REJECTED * total:
+def _refuse_too_many(rejected: dict[str, str], total: int, manifest: Manifest, most: float) -> None:
+    if len(rejected) > most * total:
         record, reason = next(iter(rejected.items()))
         raise ManifestError(
             f"{len(rejected)} of {total} recordings of {manifest.path} cannot be used to fit "
-            f"k-means, the first {record!r}: {reason}; mend them, or prepare again"
+            f"k-means, the first {record!r}: {reason}; mend them, or allow more with "
+            f"--max-rejected {-(-len(rejected) * 100 // total) / 100:.2f}"
         )
 
 

@@ -23,7 +23,7 @@ from audiovq.units.metadata import NAME, VECTORS, Metadata, Shard, read_metadata
 from audiovq.units.record import UnitRecord
 from audiovq.units.store import Table
 
-_HELD = 64  # shards kept in memory; one of 20 minutes takes about 0.1 MB per codebook
+_HELD_BYTES = 256 << 20  # of shards kept in memory; 20 minutes take about 0.1 MB per codebook
 
 
 class Units:
@@ -33,7 +33,7 @@ class Units:
         units["19-198-0001"].codes
         units[0], units[-1], units[10:20]
 
-    At most 64 shards are in memory. Every shard's checksum is compared when it is read.
+    At most 256 MiB of shards are in memory. Every shard's checksum is compared when it is read.
 
     Args:
         folder: what `audiovq extract` wrote.
@@ -107,7 +107,7 @@ class Units:
             self._held[number] = read_shard(
                 self.folder, self.metadata.shards[number], self.metadata
             )
-            if len(self._held) > _HELD:
+            while len(self._held) > 1 and sum(t.nbytes for t in self._held.values()) > _HELD_BYTES:
                 self._held.popitem(last=False)
         self._held.move_to_end(number)
         return self._held[number]

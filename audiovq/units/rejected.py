@@ -20,12 +20,21 @@ class Rejected:
         records: all records of the extraction.
         unreadable: id and reason of what could not even become a record; listed first.
         most: share of all recordings that may be unusable, in [0, 1].
+        of: records of the whole corpus, all splits.
     """
 
     def __init__(
-        self, folder: Path, records: Sequence[Record], unreadable: Mapping[str, str], most: float
+        self,
+        folder: Path,
+        records: Sequence[Record],
+        unreadable: Mapping[str, str],
+        most: float,
+        *,
+        of: int,
     ) -> None:
         self.path, self._most, self._unreadable = folder / NAME, most, dict(unreadable)
+        # what became no record is in no split: it is judged beside all of the corpus
+        self._total = len(records) if not unreadable else of + len(unreadable)
         names = [*unreadable, *(record.id for record in records)]
         self._order = {name: place for place, name in enumerate(names)}
         self._reasons = dict(unreadable)
@@ -71,7 +80,7 @@ class Rejected:
 
         Says how many, where they are listed, and what would allow them; the list is written.
         """
-        bad, total = len(self._reasons), len(self._order)
+        bad, total = len(self._reasons), self._total
         if bad <= self._most * total:
             return None
         self.write()

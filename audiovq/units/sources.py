@@ -35,6 +35,7 @@ def open_coder(
     device: str | torch.device = "cpu",
     plugins: Collection[str] = (),
     threads: int = 1,
+    max_rejected: float = 0.01,
     progress: bool = True,
 ) -> Coder:
     """Return a source of codes; where that needs k-means, fit it first, or go on fitting it.
@@ -53,6 +54,7 @@ def open_coder(
         device: where to compute.
         plugins: dotted names of plug-in components you trust, if the model uses any.
         threads: recordings that k-means looks at side by side.
+        max_rejected: share of recordings that k-means may find unusable, in [0, 1].
         progress: show bars on stderr.
 
     Raises:
@@ -73,8 +75,13 @@ def open_coder(
                 f"--kmeans-from"
             )
         return features
+    own = Path(folder) / "kmeans"
     if kmeans_from is not None:
-        return KMeansCoder(features, kmeans.load(kmeans_from, features))
+        used = kmeans.load(kmeans_from, features)
+        if not (own / kmeans.ABOUT).is_file():  # the units' own copy, should the other go
+            own.mkdir(parents=True, exist_ok=True)
+            used.save(own)
+        return KMeansCoder(features, used)
     if size is None:
         raise ConfigError(
             f"{source} is continuous and has no codes: give --kmeans 512 to fit k-means on the "
@@ -86,8 +93,9 @@ def open_coder(
         features,
         corpus,
         size,
-        folder=Path(folder) / "kmeans",
+        folder=own,
         seed=seed,
+        max_rejected=max_rejected,
         threads=threads,
         progress=progress,
     )
@@ -104,19 +112,20 @@ def open_coder_among(source: str, *, size: int | None, folder: Path, **options: 
         kept = folder / "kmeans"
         while not (kept / kmeans.ABOUT).is_file():  # if the first fails, torchrun ends this one
             time.sleep(1.0)
-        return open_coder(source, kmeans_from=kept, folder=folder, **options)
+        return open_coder(source, folder=folder, **options | {"kmeans_from": kept})
     return open_coder(source, size=size, folder=folder, **options)
 
 
 def where(source: str, manifest: Path, **options: object) -> dict[str, str]:
     """Return what `reopen` needs to find a coder again: absolute paths, and options as text."""
-    path = Path(source)
-    told = {"source": str(path.resolve()) if path.exists() else source}
-    if source.startswith(HF):
-        told["source"] = HF + str(Path(source.removeprefix(HF)).resolve())
-    told["manifest"] = str(manifest.resolve())
-    given = {k: v for k, v in options.items() if v is not None}
-    return told | {k: str(v.resolve() if isinstance(v, Path) else v) for k, v in given.items()}
+    if source == MFCC:
+        place = MFCC
+    elif source.startswith(HF):
+        place = HF + str(Path(source.removeprefix(HF)).expanduser().resolve())
+    else:
+        place = str(Path(source).resolve())
+    told = {k: str(v) for k, v in options.items() if v is not None}
+    return {"source": place, "manifest": str(manifest.resolve())} | told
 
 
 def reopen(
@@ -144,11 +153,9 @@ def reopen(
     layer, hop, rate = (
         int(told[k]) if k in told else None for k in ("layer", "hop_length", "sample_rate")
     )
-    own = units.folder / "kmeans"
-    kept = str(own) if (own / kmeans.ABOUT).is_file() else None
     coder = open_coder(
         source or told["source"],
-        kmeans_from=told.get("kmeans_from", kept),
+        kmeans_from=units.folder / "kmeans" if "kmeans" in told else None,
         layer=layer,
         hop_length=hop,
         sample_rate=rate,

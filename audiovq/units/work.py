@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from audiovq import distributed
 from audiovq.alone import can_lock, if_alone
 from audiovq.data.manifest import Manifest, Record
 from audiovq.errors import AudioError, CheckpointError, DistributedError, ManifestError
@@ -26,7 +27,9 @@ from audiovq.units.rejected import Rejected
 from audiovq.units.shards import Plan
 
 _FREE = {"software", "request", "made_from", "complete", "shards", "rejected", "vectors_sha256"}
-_WAIT = 60.0  # seconds without any sign of the other processes, after which they are given up
+# seconds without any sign of the other processes, after which they are given up; of other machines
+# a finished shard is the only sign where locks do not reach, and a shard may take long
+_WAIT, _WAIT_MACHINES = 300.0, 7200.0
 _PAUSE = 0.25
 
 
@@ -50,16 +53,16 @@ class Work:
             write_metadata(self.out, self._with_vectors(coder))
             return
         _compare(self.out, found, self.metadata)
-        known = self.metadata.request
+        wanted = self.metadata
         self.metadata = found
         if not vectors_are_whole(self.out, found):
             self._with_vectors(coder)
         whole = tuple(s for s in found.shards if s.file in self.parts and is_whole(self.out, s))
-        if found.complete and len(whole) == len(self.parts) and found.request == known:
-            return
         # finished shards that were damaged are made again: complete only once all are there
         complete = found.complete and len(whole) == len(self.parts)
-        update = {"shards": whole, "complete": complete, "request": known}
+        if not complete:
+            _compare_versions(self.out, found, wanted)
+        update = {"shards": whole, "complete": complete, "request": wanted.request}
         self.metadata = found.model_copy(update=update)
         if self.metadata != found:
             write_metadata(self.out, self.metadata)
@@ -166,17 +169,19 @@ class Work:
         Raises:
             DistributedError: nobody is at work any more, and shards are missing.
         """
+        one = distributed.one_machine()
+        wait = _WAIT if one else _WAIT_MACHINES
         seen, since = -1, time.monotonic()
         while True:
             with if_alone(self.out) as nobody_else:
                 if nobody_else and self.gather():
-                    if can_lock(self.out):
+                    if one and can_lock(self.out):
                         remove_stale(self.out)  # of a process that was killed
                     return
             noted = len(parts.pending(self.out))
             if noted != seen or not nobody_else:
                 seen, since = noted, time.monotonic()
-            if time.monotonic() - since > _WAIT:
+            if time.monotonic() - since > wait:
                 missing = len(self.parts.keys() - self.done().keys())
                 raise DistributedError(
                     f"{missing} of {len(self.parts)} shards are missing in {self.out}, and no "
@@ -235,11 +240,18 @@ def _compare(out: Path, found: Metadata, wanted: Metadata) -> None:
             f"{out} holds units of another extraction ({', '.join(changed)} differ): choose "
             f"another folder"
         )
-    # other versions may round otherwise: half of the codes must not come from each
-    names = ("audiovq", "torch", "pyarrow")
+
+
+def _compare_versions(out: Path, found: Metadata, wanted: Metadata) -> None:
+    """Refuse to go on with other versions, which may round otherwise.
+
+    Raises:
+        CheckpointError: says which.
+    """
+    names = ("audiovq", "torch", "pyarrow", "soundfile", "soxr")
     versions = [(n, found.software.get(n), wanted.software.get(n)) for n in names]
     other = [f"{n} {a} (now {b})" for n, a, b in versions if a != b]
-    if other and not found.complete:
+    if other:
         raise CheckpointError(
             f"{out} was begun with {', '.join(other)}: finish it with that, or choose another "
             f"folder"

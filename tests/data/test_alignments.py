@@ -117,13 +117,28 @@ def test_ctm_and_rttm_list_many_utterances_in_any_order(tmp_path_factory, edges,
     assert [r.alignment["phones"] for r in found.records] == [expected, expected]
 
 
-def test_rttm_without_words_gives_speakers(tmp_path):
+def test_rttm_of_speakers_has_no_phones(tmp_path):
     path = tmp_path / "x.rttm"
     lines = (
         "SPKR-INFO a 1 <NA> <NA> <NA> unknown ann <NA>\nSPEAKER a 1 0.1 0.2 <NA> <NA> ann <NA>\n"
     )
     path.write_text(lines)
-    assert [(r.label, float(r.end)) for r in read(path)["a"]] == [("ann", pytest.approx(0.3))]
+    assert read(path) == {}
+    with pytest.raises(ManifestError, match="no phones in it"):
+        attach(manifest("a"), path)
+    path.write_text(lines + "LEXEME a 1 0.1 0.2 s lex ann 0.9\n")
+    assert [(r.label, float(r.end)) for r in read(path)["a"]] == [("s", pytest.approx(0.3))]
+
+
+def test_times_rounded_one_by_one_touch(tmp_path):
+    """A start and a length, each rounded to 10 ms, may overlap the next start by one step."""
+    path = tmp_path / "x.ctm"
+    path.write_text("a 1 0.10 0.11 s\na 1 0.20 0.10 iy\n")
+    found = attach(manifest("a", rate=1000, samples=400), path)
+    assert found.records[0].alignment["phones"] == ((100, 200, "s"), (200, 300, "iy"))
+    path.write_text("a 1 0.10 0.15 s\na 1 0.20 0.10 iy\n")
+    with pytest.raises(ManifestError, match=r"x\.ctm, line 2: 'iy' starts at 0\.200 s, before 's'"):
+        attach(manifest("a", rate=1000, samples=400), path)
 
 
 def test_files_are_found_by_path_by_id_and_by_stem(tmp_path):

@@ -115,3 +115,19 @@ def test_chance_is_far_from_a_perfect_cut_and_seeded():
     assert shifted.lowest <= shifted.value <= shifted.highest
     assert values(boundaries.evaluate(c)) == {f.key: f.value for f in boundaries.evaluate(c)}
     assert values(boundaries.evaluate(c, seed=1)) != values(boundaries.evaluate(c))
+
+
+def test_the_slack_of_an_alignment_is_no_boundary():
+    """TIMIT's last row ends some milliseconds before the audio."""
+    whole, short = (corpus([("a", "sssssnnnnn", "0000011111")]) for _ in range(2))
+    u = short.utterances[0]
+    cut = [(a + 0.004 * (a == 0), b - 0.004 * (b == u.duration), p) for a, b, p in u.phones]
+    object.__setattr__(u, "phones", tuple(cut))
+    assert len(segments(u, dict(short.folding))) == 4
+    names = ("boundary_precision", "boundary_recall", "boundary_f1")
+    one, other = (values(boundaries.evaluate(c)) for c in (whole, short))
+    assert [one[n] for n in names] == [other[n] for n in names]
+
+
+def test_phones_that_never_change_have_no_boundaries():
+    assert boundaries.evaluate(corpus([("a", "ssss", "0011")])) == []

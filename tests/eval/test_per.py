@@ -44,3 +44,10 @@ def test_unlabelled_stretches_are_no_phones_and_one_speaker_gives_nothing():
     made = [(s, "ss--nn", "000011") for s in "ab"]
     assert values(per.evaluate(corpus(made)))["phone_error_rate"] == 0
     assert per.evaluate(corpus([("a", "sn", "01")])) == []
+
+
+def test_frames_without_a_phone_are_no_insertions():
+    """The same speech, once with a stretch that no row of the alignment covers."""
+    whole = corpus([("a", "ssnn", "0011"), ("b", "ssnn", "0011")])
+    gap = corpus([("a", "ss--nn", "002211"), ("b", "ss--nn", "002211")])
+    assert [f.value for f in per.evaluate(gap)] == [f.value for f in per.evaluate(whole)] == [0.0]

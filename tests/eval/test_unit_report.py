@@ -82,7 +82,9 @@ def test_table_markdown_and_csv_say_the_same():
     assert "- abx left out: no phones" in text  # once, as it holds for both
     assert "- a|b: known" in text
     assert text.count("4 codes at 50 Hz") == 1
-    assert "4 codes at 50 Hz, row 1 of 2, on all of m.jsonl: 2 utterances (1 aligned)" in text
+    assert (
+        "4 codes at 50 Hz, row 1 (from 0) of 2, on all of m.jsonl: 2 utterances (1 aligned)" in text
+    )
     assert "a\\|b" in r.markdown()
     rows = list(csv.DictReader(io.StringIO(r.to_csv())))
     assert rows[0]["units"] == "a|b"

@@ -60,6 +60,20 @@ def test_files_that_are_no_recordings_are_listed(folder, tmp_path):
     assert entry["id"] == "a/bad"
 
 
+def test_what_is_no_recording_is_judged_beside_the_whole_corpus(folder, tmp_path):
+    for i in range(9):
+        save(folder / "a" / f"more{i}.wav", noise(1, 300, seed=i), 16000)
+    (folder / "a" / "bad.wav").write_bytes(b"not audio")
+    corpus, bad = open_corpus(folder)
+    split = corpus.records[0].split
+    few = sum(r.split == split for r in corpus.records)
+    extract(
+        MODEL, corpus, tmp_path / "u", splits=[split], unreadable=bad, max_rejected=0.08,
+        progress=False,
+    )  # fmt: skip
+    assert len(units.load(tmp_path / "u")) == few
+
+
 @pytest.mark.parametrize("name", ["nothing.jsonl", "nothing.tar", "empty"])
 def test_nothing_to_hear(tmp_path, name):
     (tmp_path / "empty").mkdir()

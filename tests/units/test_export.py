@@ -256,7 +256,8 @@ def test_fairseq_files_line_by_line(tmp_path):
     export(UNITS, tmp_path / "out", "fairseq", tokens=SINGLE[1], manifest=(m := corpus(tmp_path)))
     with (tmp_path / "out" / "dict.km.txt").open() as file:  # as fairseq.data.Dictionary reads
         names = [line.rstrip().rsplit(" ", 1) for line in file]
-    assert [int(n) for n, count in names if int(count) == 1] == list(range(8 + 3))
+    used = [9] * SINGLE[1].bos + [10] * SINGLE[1].eos  # pad never occurs
+    assert [int(n) for n, count in names if int(count) == 1] == [*range(8), *used]
     expected = list(UNITS.select("train"))
     with (tmp_path / "out" / "train.tsv").open() as file:  # as fairseq's load_audio reads
         assert file.readline().strip() == str(tmp_path / "audio")
@@ -378,3 +379,9 @@ def test_damage_is_one_line(name, tmp_path):
             read_about(out)
     with pytest.raises(CheckpointError, match="cannot read"):
         read_about(tmp_path)
+
+
+def test_a_manifest_of_other_recordings_is_refused(tmp_path):
+    other = corpus(tmp_path, num_samples=16000)
+    with pytest.raises(ManifestError, match="give the manifest that they were extracted from"):
+        export(UNITS, tmp_path / "out", "fairseq", tokens=SINGLE[1], manifest=other)

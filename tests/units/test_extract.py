@@ -1,16 +1,11 @@
 """Extraction: same bytes however it was done, nothing lost, nothing silent."""
 
 import json
-import multiprocessing
-import os
 import random
-import signal
 import sys
-import threading
 
 import pytest
 import torch
-from tqdm import tqdm
 
 from audiovq import units
 from audiovq.audio import save
@@ -20,6 +15,7 @@ from audiovq.errors import CheckpointError, ConfigError, ManifestError
 from audiovq.units import parts
 from audiovq.units.extract import extract
 from tests.helpers import noise, small_model
+from tests.killing import kill_until_done
 
 MODEL = small_model()
 
@@ -46,7 +42,6 @@ def corpus(tmp_path):
 
 
 def go(corpus, out, **changes):
-    tqdm.set_lock(threading.RLock())  # forked processes share it: a killed one would hold it
     return extract(MODEL, corpus, out, **{"records_per_shard": 2, "progress": False, **changes})
 
 
@@ -97,19 +92,10 @@ def test_threads_and_interruptions_change_no_byte(corpus, tmp_path, monkeypatch)
 @pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has used torch")
 def test_kills_change_no_byte(corpus, tmp_path):
     go(corpus, tmp_path / "straight")
-    context, rng, kills = multiprocessing.get_context("fork"), random.Random(0), 0
+    rng, kills = random.Random(0), 0
     for i in range(6):
         out = tmp_path / f"killed{i}"
-        for patience in range(40):
-            process = context.Process(target=go, args=(corpus, out))
-            process.start()
-            process.join(rng.uniform(0.0, 0.03 + 0.03 * patience))
-            if process.exitcode is None:
-                os.kill(process.pid, signal.SIGKILL)
-                process.join()
-                kills += 1
-            if process.exitcode == 0:
-                break
+        kills += kill_until_done(lambda out=out: go(corpus, out), rng, 0.03)
         assert tree(out) == tree(tmp_path / "straight")
     assert kills >= 6
 

@@ -1,10 +1,7 @@
 """Fitting: the same centres however often it was interrupted, and errors that say what to do."""
 
 import json
-import multiprocessing
-import os
 import random
-import signal
 import sys
 
 import pytest
@@ -20,6 +17,7 @@ from audiovq.units.features._base import Features
 from audiovq.units.features.mfcc import MFCCFeatures
 from audiovq.units.kmeans_fit import fit
 from tests.helpers import noise
+from tests.killing import kill_until_done
 
 FEATURES = MFCCFeatures(16000, 160)
 
@@ -136,20 +134,10 @@ def test_interruptions_and_threads_change_no_byte(corpus, tmp_path, monkeypatch)
 def test_kills_change_no_byte(corpus, tmp_path, monkeypatch):
     go(corpus, tmp_path / "straight")
     monkeypatch.setattr(kmeans_fit, "_SAVE_SECONDS", 0.0)
-    context, rng, kills = multiprocessing.get_context("fork"), random.Random(0), 0
+    rng, kills = random.Random(0), 0
     for i in range(3):
         out = tmp_path / f"killed{i}"
-        for patience in range(40):
-            process = context.Process(target=go, args=(corpus, out))
-            process.start()
-            process.join(rng.uniform(0.0, 0.05 + 0.02 * patience))
-            if process.exitcode is None:
-                os.kill(process.pid, signal.SIGKILL)
-                process.join()
-                kills += 1
-            if process.exitcode == 0:
-                break
-        go(corpus, out)
+        kills += kill_until_done(lambda out=out: go(corpus, out), rng, 0.02)
         assert tree(out) == tree(tmp_path / "straight")
     assert kills >= 3
 
@@ -243,12 +231,11 @@ def test_mistakes_are_told_in_one_line(corpus, tmp_path):
         go(corpus, tmp_path / "file")
 
 
-def test_bad_recordings_are_listed_and_too_many_refused(corpus, tmp_path, monkeypatch):
+def test_bad_recordings_are_listed_and_too_many_refused(corpus, tmp_path):
     (tmp_path / "3.wav").write_bytes(b"not audio")
     with pytest.raises(ManifestError, match=r"1 of 8 recordings.*'n3'"):
         go(corpus, tmp_path / "k")
-    monkeypatch.setattr(kmeans_fit, "_MOST_REJECTED", 0.2)
-    go(corpus, tmp_path / "k")
+    go(corpus, tmp_path / "k", max_rejected=0.2)
     about = json.loads((tmp_path / "k" / "kmeans.json").read_text())
     assert list(about["rejected"]) == ["n3"]
 

@@ -1,15 +1,12 @@
 """Extraction by torchrun, and killed hundreds of times: the tree equals the undisturbed one."""
 
-import multiprocessing
 import os
 import random
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
-from tqdm import tqdm
 
 from audiovq import units
 from audiovq.audio import save
@@ -18,6 +15,7 @@ from audiovq.data.manifest import Record
 from audiovq.units.extract import extract
 from tests.figures import tell
 from tests.helpers import noise, small_model
+from tests.killing import kill_until_done
 from tests.train.test_ranks import command, ended, environment, workers
 
 MODEL = small_model()
@@ -43,28 +41,16 @@ def corpus(tmp_path_factory):
 
 
 def go(corpus, out):
-    # tqdm's own lock is shared by forked processes: a killed one would hold it for ever
-    tqdm.set_lock(threading.RLock())
     extract(MODEL, corpus, out, records_per_shard=2, max_rejected=0.05, threads=2, progress=False)
 
 
 @pytest.mark.faults
 def test_500_kills_change_no_byte(corpus, tmp_path):
     go(corpus, tmp_path / "straight")
-    context, rng, kills, finished = multiprocessing.get_context("fork"), random.Random(0), 0, 0
+    rng, kills, finished = random.Random(0), 0, 0
     while kills < 500:
-        out, patience = tmp_path / f"killed{finished}", 0
-        while True:
-            process = context.Process(target=go, args=(corpus, out))
-            process.start()
-            process.join(rng.uniform(0.0, 0.1 + 0.01 * patience))
-            patience += 1
-            if process.exitcode is None:
-                os.kill(process.pid, signal.SIGKILL)
-                process.join()
-                kills += 1
-            if process.exitcode == 0:
-                break
+        out = tmp_path / f"killed{finished}"
+        kills += kill_until_done(lambda out=out: go(corpus, out), rng, 0.01)
         finished += 1
         assert tree(out) == tree(tmp_path / "straight")
     tell("SIGKILL of extraction", kills=kills, trees_equal=f"{finished} of {finished}")

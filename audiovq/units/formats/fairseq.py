@@ -32,9 +32,7 @@ LINES = PATHS = True
 def writer(folder: Path, split: str, about: About) -> Iterator[Add]:
     """Open the files of a split."""
     seen: set[str] = set()
-    atomic_write(
-        folder / "dict.km.txt", "".join(f"{unit} 1\n" for unit in range(about.vocabulary_size))
-    )
+    atomic_write(folder / "dict.km.txt", "".join(f"{unit} 1\n" for unit in _dictionary(about)))
     with ExitStack() as stack:
         units = stack.enter_context(atomic_open(folder / f"{split}.km"))
         names = stack.enter_context(atomic_open(folder / f"{split}.tsv"))
@@ -55,6 +53,15 @@ def writer(folder: Path, split: str, about: About) -> Iterator[Add]:
                 write_numbers(spans, row.durations)
 
         yield add
+
+
+def _dictionary(about: About) -> list[int]:
+    """Return the ids that lines may hold: fairseq has special tokens of its own."""
+    config = about.tokens
+    special = {about.pad, about.bos, about.eos} | ({0} if about.bpe else set())
+    used = {about.bos} if config.bos else set()
+    used |= {about.eos} if config.eos else set()
+    return [unit for unit in range(about.vocabulary_size) if unit not in special - used]
 
 
 def reader(folder: Path, split: str, about: About) -> Iterator[Row]:

@@ -8,6 +8,8 @@ from audiovq.units.record import UnitRecord
 class Table(ABC):
     """A shard in memory, whose records are made when they are asked for."""
 
+    nbytes: int  # what it takes in memory, about
+
     @abstractmethod
     def ids(self) -> list[str]:
         """Return the ids, in the shard's order."""

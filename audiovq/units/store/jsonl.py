@@ -43,7 +43,7 @@ class JSONLTable(Table):
 
     def __init__(self, data: bytes, metadata: Metadata, where: str) -> None:
         self._lines = data.splitlines()  # of bytes: at \n, \r\n and \r, which JSON escapes
-        self._metadata, self._where = metadata, where
+        self._metadata, self._where, self.nbytes = metadata, where, len(data)
         self._ids: list[str] | None = None
         self._splits: list[str | None] = []
 

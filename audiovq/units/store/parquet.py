@@ -126,7 +126,7 @@ class ParquetTable(Table):
 
     def __init__(self, table: Any, metadata: Metadata, where: str) -> None:
         self._table = table.combine_chunks()
-        self._metadata, self._where = metadata, where
+        self._metadata, self._where, self.nbytes = metadata, where, table.nbytes
         self._codes = self._table["codes"].combine_chunks()
 
     def ids(self) -> list[str]:
