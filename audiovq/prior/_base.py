@@ -116,10 +116,9 @@ class Prior(nn.Module, ABC):
         """
         logits = self(codes, lengths, condition)
         B, K, N, T = logits.shape
+        if lengths is not None:
+            inside = torch.arange(T, device=codes.device) < lengths.view(-1, 1, 1)
+            codes = torch.where(inside, codes, 0)
         flat = logits.permute(0, 1, 3, 2).reshape(-1, N).float()
-        found = -F.cross_entropy(flat, codes.clamp_min(0).reshape(-1), reduction="none")
-        found = found.view(B, K, T)
-        if lengths is None:
-            return found
-        inside = torch.arange(T, device=codes.device) < lengths.view(-1, 1, 1)
-        return torch.where(inside, found, 0.0)
+        found = -F.cross_entropy(flat, codes.reshape(-1), reduction="none").view(B, K, T)
+        return found if lengths is None else torch.where(inside, found, 0.0)

@@ -1,0 +1,144 @@
+"""WaveNet column by column: fused weights, ring buffers, no allocation that grows."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from audiovq.errors import ConfigError
+from audiovq.prior._base import Condition, Steps
+
+if TYPE_CHECKING:
+    from audiovq.prior.wavenet import WaveNet
+
+
+class WaveNetSteps(Steps):
+    """Cached state of a batch of sequences.
+
+    What the dilated taps of all layers add to their gates is known before a column begins, so it is
+    one batched product with the conditions; the layers then need one product each for filter and
+    gate, and one for the residual; the skip connections of all layers are one more. Since
+    sigmoid(y) = (1 + tanh(y / 2)) / 2, the gate's weights are halved, and one tanh serves both.
+    Each layer's past lies in its part of one ring, at its own slot; nothing is moved.
+    """
+
+    def __init__(self, net: "WaveNet", batch: int, frames: int, condition: Condition) -> None:
+        if batch < 1 or frames < 1:
+            raise ConfigError(f"{batch} sequences of {frames} frames: at least 1 of 1 is needed")
+        self._net, self._frames, self._column = net, frames, 0
+        self._found: Tensor | None = None
+        with torch.no_grad():
+            self._fuse(net)
+            self._allocate(net, batch)
+            self._tell(net, frames, condition)
+
+    def logits(self) -> Float[Tensor, "B G N"]:
+        """Return the logits of the next column's codes, the last row first."""
+        if self._found is None:
+            first, last = self._rows()
+            with torch.no_grad():
+                every = self._compute().view(self._skip.shape[0], -1, self._net.heads.largest)
+            many = self._net.num_codebooks > 1  # one row is its own part, in its own order
+            self._found = every[:, first : last + 1].flip(1) if many else every
+        return self._found
+
+    def push(self, codes: Int[Tensor, "B G"]) -> None:
+        """Say which codes the next column has."""
+        first, last = self._rows()
+        self.logits()  # the past must be whole
+        if self._net.num_codebooks == 1:
+            self._entries.copy_(codes)
+        else:
+            self._entries.copy_(self._net.rows.nothing)
+            part = slice(first, last + 1)
+            torch.add(codes.flip(1), self._net.rows.offset[part], out=self._entries[:, part])
+        self._column, self._found = self._column + 1, None
+
+    def _rows(self) -> tuple[int, int]:
+        if self._column >= self._frames + self._net.num_codebooks - 1:
+            raise ConfigError(f"all {self._frames} frames that the steps began with are done")
+        return self._net.rows_of(self._column, self._frames)
+
+    def _compute(self) -> Float[Tensor, "B KN"]:
+        slots = self._first_slot + self._column % self._dilations
+        torch.index_select(self._ring, 0, slots, out=self._past)
+        torch.baddbmm(self._bias(), self._past, self._past_weight, out=self._gates)
+        self._x[0] = F.embedding_bag(self._entries, self._table, mode="sum")
+        for gate, weight, x, halves, z, residual, above in self._layers:
+            gate.addmm_(x, weight).tanh_()
+            torch.addcmul(halves[0], halves[0], halves[1], out=z)
+            if above is not None:
+                torch.addmm(x, z, residual, out=above)
+        self._ring.index_copy_(0, slots, self._x)
+        torch.addmm(self._skip_bias, self._z.flatten(1), self._skip_weight, out=self._skip)
+        h = torch.addmm(self._last_bias, self._skip.relu_(), self._last_weight).relu_()
+        return torch.addmm(self._head_bias, h, self._head_weight)
+
+    def _bias(self) -> Float[Tensor, "layers _ C2"]:
+        """Return what is added to each gate beside the codes, at this column."""
+        if self._known is None:
+            return self._gate_bias
+        return self._gate_bias + self._conditions(self._known[:, self._column])
+
+    def _conditions(self, known: Float[Tensor, "_ C"]) -> Float[Tensor, "layers _ C2"]:
+        return torch.matmul(known, self._condition_weight)
+
+    def _fuse(self, net: "WaveNet") -> None:
+        """Lay out the weights so that every product is with a whole block of them."""
+        C = net.config.channels
+        gate = torch.stack([layer.weight.t() for layer in net.gates])  # (layers, 2C, 2C)
+        bias = torch.stack([layer.bias for layer in net.gates]).unsqueeze(1)
+        out = torch.stack([layer.weight.t() for layer in net.outs]) / 2  # (layers, C, C + skip)
+        half = gate.new_ones(2 * C)
+        half[C:] = 0.5
+        gate, self._gate_bias = gate * half, bias * half
+        self._past_weight, self._weight = gate[:, :C].contiguous(), gate[:, C:].contiguous()
+        self._residual = out[..., :C].contiguous()
+        self._skip_weight = out[..., C:].flatten(0, 1).contiguous()
+        self._skip_bias = net.skip_bias.detach()
+        self._last_weight = net.last.weight.detach().t().contiguous()
+        self._last_bias = net.last.bias.detach()
+        self._head_weight, self._head_bias = net.heads.fused()
+        self._table = net.rows.table.weight.detach()
+        if hasattr(net, "conditions"):
+            weight = net.condition_weights() * half.unsqueeze(1)
+            self._condition_weight = weight.transpose(1, 2).contiguous()
+
+    def _allocate(self, net: "WaveNet", batch: int) -> None:
+        C, layers, like = net.config.channels, len(net.gates), self._table
+        self._dilations = torch.tensor(net.config.dilations, device=like.device)
+        self._first_slot = self._dilations.cumsum(0) - self._dilations
+        self._ring = like.new_zeros(sum(net.config.dilations), batch, C)
+        self._past = like.new_empty(layers, batch, C)
+        self._x = like.new_empty(layers, batch, C)
+        self._z = like.new_empty(batch, layers, C)
+        self._gates = like.new_empty(layers, batch, 2 * C)
+        self._skip = like.new_empty(batch, len(net.skip_bias))
+        self._entries = net.rows.nothing.repeat(batch, 1)
+        self._layers = [
+            (
+                self._gates[i],
+                self._weight[i],
+                self._x[i],
+                self._gates[i].chunk(2, dim=1),
+                self._z[:, i],
+                self._residual[i],
+                self._x[i + 1] if i + 1 < layers else None,
+            )
+            for i in range(layers)
+        ]
+
+    def _tell(self, net: "WaveNet", frames: int, condition: Condition) -> None:
+        """Add what is the same for all columns to the bias; keep what is known of each frame."""
+        training = net.conditioner.training
+        try:
+            known = net.conditioner.eval()(condition, frames, more=net.num_codebooks - 1)
+        finally:
+            net.conditioner.train(training)
+        self._known: Tensor | None = None
+        if known is not None and net.conditioner.local:
+            self._known = known
+        elif known is not None:
+            self._gate_bias = self._gate_bias + self._conditions(known[:, 0])
