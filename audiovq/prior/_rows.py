@@ -21,7 +21,7 @@ class Rows(nn.Module):
     def __init__(self, sizes: Sequence[int], channels: int) -> None:
         super().__init__()
         counts = torch.tensor(sizes) + 1
-        self.table = nn.Embedding(int(counts.sum()), channels)
+        self.table = nn.Embedding(sum(sizes) + len(sizes), channels)
         ends = counts.cumsum(0)
         self.register_buffer("offset", ends - counts, persistent=False)
         self.register_buffer("nothing", ends - 1, persistent=False)
