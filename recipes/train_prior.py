@@ -117,7 +117,8 @@ def train(config: Config, sequences: CodeSequences, held_out: CodeSequences, fol
     optimizer = Optimizer([prior], config.optim)
     best = Best(config.best)
     average = WeightAverage(prior, config.train.average)
-    corpus = runs.Identity(sequences.fingerprint(), "the codes")
+    both = sequences.fingerprint() + held_out.fingerprint()
+    corpus = runs.Identity(both, "the codes")
     parts: dict[str, Stateful] = {"prior": prior, "optimizer": optimizer, "corpus": corpus}
     parts |= {"best": best, "average": average}
     store = Store(folder / "checkpoints", config.checkpoint.keep)

@@ -140,11 +140,11 @@ class Score:
             code, second = _cell(r.bits_per_code, 3), _cell(r.bits_per_second, 1)
             lines.append(f"{LABELS[r.name]:<32}{code:>26}{second:>26}{r.perplexity:>12.1f}")
         if self.saved is not None:
-            lines.append(
-                f"the prior saves {_cell(_scaled(self.saved, 100), 1)} % of the training unigram's bits"
-            )
-        how = self["prior"].bits_per_code.interval
-        lines.append(f"in brackets: 95 % intervals, {how}" if how else "too few for intervals")
+            percent = _cell(_scaled(self.saved, 100), 1)
+            lines.append(f"the prior saves {percent} % of the training unigram's bits")
+        how = dict.fromkeys(r.bits_per_code.interval for r in self.rates)
+        shown = ", ".join(h for h in how if h)
+        lines.append(f"in brackets: 95 % intervals; {shown}" if shown else "too few for intervals")
         return "\n".join(lines)
 
     def each(self) -> str:
