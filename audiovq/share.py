@@ -59,7 +59,8 @@ def config_path(name: str, first: str = "autoencoder") -> Path:
     known = configs()
     wanted = name.removesuffix(".yaml").removeprefix("configs/")
     named = [n for n in known if n.split("/")[-1] == wanted]
-    found = [n for n in known if n in {wanted, f"{first}/{wanted}"}] or named
+    exact = [n for n in known if n in {wanted, f"{first}/{wanted}"}]
+    found = exact or named
     if len(found) == 1:
         return folder("configs") / f"{found[0]}.yaml"
     raise ConfigError(

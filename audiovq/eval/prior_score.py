@@ -140,7 +140,7 @@ class Score:
             code, second = _cell(r.bits_per_code, 3), _cell(r.bits_per_second, 1)
             lines.append(f"{LABELS[r.name]:<32}{code:>26}{second:>26}{r.perplexity:>12.1f}")
         if self.saved is not None:
-            percent = _cell(_scaled(self.saved, 100), 1)
+            percent = _cell(_scaled(self.saved, 100.0), 1)
             lines.append(f"the prior saves {percent} % of the training unigram's bits")
         how = dict.fromkeys(r.bits_per_code.interval for r in self.rates)
         shown = ", ".join(h for h in how if h)
