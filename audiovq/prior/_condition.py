@@ -134,3 +134,14 @@ def keys_of(condition: Condition, like: Tensor) -> Int[Tensor, "B"]:
     if condition.keys is not None:
         return condition.keys
     return torch.arange(len(like), device=like.device)
+
+
+def at_rest(
+    conditioner: Conditioner, condition: Condition, frames: int, *, more: int = 0
+) -> Float[Tensor, "_ S H"] | None:
+    """Return what a conditioner makes of a condition out of training, whatever its mode."""
+    training = conditioner.training
+    try:
+        return conditioner.eval()(condition, frames, more=more)  # type: ignore[no-any-return]
+    finally:
+        conditioner.train(training)

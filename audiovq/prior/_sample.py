@@ -87,16 +87,17 @@ class _Choice:
         """Return one code per row of logits, given a uniform draw each."""
         if self.temperature == 0:
             return logits.argmax(dim=-1)
-        logits = logits.double()
-        logits = (logits - logits.amax(dim=-1, keepdim=True)) / self.temperature
+        if self.temperature != 1:  # the largest becomes 0, so that no small temperature overflows
+            logits = (logits - logits.amax(dim=-1, keepdim=True)).double() / self.temperature
         if self.top_k is not None and self.top_k < logits.shape[-1]:
             least = logits.topk(self.top_k, dim=-1).values[..., -1:]
             logits = logits.masked_fill(logits < least, -torch.inf)
-        probability = logits.softmax(dim=-1)
+        probability = logits.softmax(dim=-1, dtype=torch.float64)
         if self.top_p is not None and self.top_p < 1:
             probability = _nucleus(probability, self.top_p)
         cdf = probability.cumsum(dim=-1)
-        return (cdf <= u.unsqueeze(-1).double() * cdf[..., -1:]).sum(dim=-1)
+        mark = u.unsqueeze(-1) * cdf[..., -1:]  # below the last: never a code of probability 0
+        return torch.searchsorted(cdf, mark, right=True).squeeze(-1)
 
 
 def _nucleus(probability: Float[Tensor, "B G N"], share: float) -> Float[Tensor, "B G N"]:

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audiovq.errors import ConfigError
 from audiovq.prior._base import Condition, Steps
+from audiovq.prior._condition import at_rest
 
 if TYPE_CHECKING:
     from audiovq.prior.wavenet import WaveNet
@@ -20,7 +21,8 @@ class WaveNetSteps(Steps):
     What the dilated taps of all layers add to their gates is known before a column begins, so it is
     one batched product with the conditions; the layers then need one product each for filter and
     gate, and one for the residual; the skip connections of all layers are one more. Since
-    sigmoid(y) = (1 + tanh(y / 2)) / 2, the gate's weights are halved, and one tanh serves both.
+    tanh(y) = 2 sigmoid(2 y) - 1, the filter's weights are doubled, and one sigmoid, the cheaper
+    function, serves both; what it leaves to do is a sign, which the weights after it carry.
     Each layer's past lies in its part of one ring, at its own slot; nothing is moved.
     """
 
@@ -67,8 +69,8 @@ class WaveNetSteps(Steps):
         torch.baddbmm(self._bias(), self._past, self._past_weight, out=self._gates)
         self._x[0] = F.embedding_bag(self._entries, self._table, mode="sum")
         for gate, weight, x, halves, z, residual, above in self._layers:
-            gate.addmm_(x, weight).tanh_()
-            torch.addcmul(halves[0], halves[0], halves[1], out=z)
+            gate.addmm_(x, weight).sigmoid_()
+            torch.addcmul(halves[1], halves[0], halves[1], value=-2, out=z)  # -tanh * sigmoid
             if above is not None:
                 torch.addmm(x, z, residual, out=above)
         self._ring.index_copy_(0, slots, self._x)
@@ -88,22 +90,21 @@ class WaveNetSteps(Steps):
     def _fuse(self, net: "WaveNet") -> None:
         """Lay out the weights so that every product is with a whole block of them."""
         C = net.config.channels
-        gate = torch.stack([layer.weight.t() for layer in net.gates])  # (layers, 2C, 2C)
-        bias = torch.stack([layer.bias for layer in net.gates]).unsqueeze(1)
-        out = torch.stack([layer.weight.t() for layer in net.outs]) / 2  # (layers, C, C + skip)
-        half = gate.new_ones(2 * C)
-        half[C:] = 0.5
-        gate, self._gate_bias = gate * half, bias * half
+        gate = _stack(net.gates, "weight").transpose(1, 2)  # (layers, 2C, 2C)
+        out = -_stack(net.outs, "weight").transpose(1, 2)  # (layers, C, C + skip)
+        scale = gate.new_ones(2 * C)
+        scale[:C] = 2
+        gate, self._gate_bias = gate * scale, _stack(net.gates, "bias").unsqueeze(1) * scale
         self._past_weight, self._weight = gate[:, :C].contiguous(), gate[:, C:].contiguous()
         self._residual = out[..., :C].contiguous()
-        self._skip_weight = out[..., C:].flatten(0, 1).contiguous()
+        self._skip_weight = out[..., C:].flatten(0, 1).t().contiguous().t()
         self._skip_bias = net.skip_bias.detach()
         self._last_weight = net.last.weight.detach().t().contiguous()
         self._last_bias = net.last.bias.detach()
         self._head_weight, self._head_bias = net.heads.fused()
         self._table = net.rows.table.weight.detach()
         if hasattr(net, "conditions"):
-            weight = net.condition_weights() * half.unsqueeze(1)
+            weight = net.condition_weights() * scale.unsqueeze(1)
             self._condition_weight = weight.transpose(1, 2).contiguous()
 
     def _allocate(self, net: "WaveNet", batch: int) -> None:
@@ -132,13 +133,13 @@ class WaveNetSteps(Steps):
 
     def _tell(self, net: "WaveNet", frames: int, condition: Condition) -> None:
         """Add what is the same for all columns to the bias; keep what is known of each frame."""
-        training = net.conditioner.training
-        try:
-            known = net.conditioner.eval()(condition, frames, more=net.num_codebooks - 1)
-        finally:
-            net.conditioner.train(training)
+        known = at_rest(net.conditioner, condition, frames, more=net.num_codebooks - 1)
         self._known: Tensor | None = None
         if known is not None and net.conditioner.local:
             self._known = known
         elif known is not None:
             self._gate_bias = self._gate_bias + self._conditions(known[:, 0])
+
+
+def _stack(layers: nn.ModuleList, name: str) -> Float[Tensor, "layers *_"]:
+    return torch.stack([layer.get_parameter(name) for layer in layers])

@@ -36,9 +36,13 @@ class WaveNet(Prior):
     """Gated dilated causal convolutions with residual and skip connections.
 
     Row k is moved k frames later (the delay pattern); a column of the moved grid is one group,
-    predicted from the columns before it. With D the sum of the dilations, a column depends on
-    exactly the D + 1 columns before its own, so `context` is D + K frames: the last row's code of
-    that long ago still tells the first row's.
+    predicted from the columns before it. What the codes of a column say of each other beyond that
+    is lost: a row's code is not told the next row's of the frame before.
+
+    With D the sum of the dilations, a column depends on exactly the D + 1 columns before its own
+    (on each of them if no dilation is larger than those of the other layers up to its size, and 1,
+    together), so `context` is D + K frames: the last row's code of that long ago still tells the
+    first row's.
 
     Source: van den Oord et al. 2016 (arXiv:1609.03499), sections 2.3 to 2.5; the delay pattern is
     that of MusicGen (Copet et al. 2023, arXiv:2306.05284, section 2.1). Differs in: residual
@@ -106,13 +110,12 @@ class WaveNet(Prior):
         """Return the hidden columns that the heads read."""
         C, skip = self.config.channels, self.skip_bias
         hidden = self.config.dropout if self.training else 0.0
-        weights = [None] * len(self.gates) if known is None else self.condition_weights()
         for i, dilation in enumerate(self.config.dilations):
             seen = dropout(x, hidden, keys, f"wavenet.{i}")
             past = F.pad(seen, (0, 0, dilation, 0))[:, : x.shape[1]]
             gate = self.gates[i](torch.cat((past, seen), dim=2))
             if known is not None:
-                gate = gate + F.linear(known, weights[i])
+                gate = gate + F.linear(known, self.condition_weights()[i])
             out = self.outs[i](gate[..., :C].tanh() * gate[..., C:].sigmoid())
             x = x + out[..., :C]
             skip = skip + out[..., C:]
