@@ -207,6 +207,21 @@ def test_two_ranks_equal_two_micro_batches_bit_for_bit(codes, tmp_path):
         assert a == pytest.approx(b, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", registry.names("priors"))
+def test_every_prior_trains_through_the_same_recipe(codes, tmp_path, name):
+    known = registry.get("priors", name).config.model_fields
+    small = {"channels": 8, "skip_channels": 8, "layers": 1, "heads": 2, "dilations": "[1,2]"}
+    values = {"prior": {"name": name}}
+    changes = [f"prior.{k}={v}" for k, v in small.items() if k in known]
+    changes += [c for c in TINY if not c.startswith("prior.")]
+    changes += [f"codes={codes}", f"run.dir={tmp_path}", "train.max_steps=3"]
+    RECIPE.main(configs.parse(RECIPE.Config, configs.override(values, changes)))
+    trained = priors.load(tmp_path)
+    assert trained.about.prior.name == name
+    last = read_log(tmp_path / "log.jsonl")[-1]
+    assert 0 < last["validation/bits_per_code"] < 4
+
+
 def test_a_prior_that_counts_is_fitted_in_one_pass(codes, tmp_path):
     changes = (f"prior.name={PLUGIN}", "train.condition=none")
     values = [c for c in TINY if not c.startswith("prior.")]
