@@ -81,7 +81,7 @@ def undisturbed(codes, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("stop_at", range(1, 9))
+@pytest.mark.parametrize("stop_at", [1, 2, 3, 5, 8])
 def test_stopping_after_any_step_changes_no_bit(codes, tmp_path, undisturbed, stop_at):
     train(codes, tmp_path, f"train.max_steps={stop_at}")
     train(codes, tmp_path, "train.max_steps=9")
@@ -153,9 +153,9 @@ def test_it_learns(tmp_path):
     made = made_units(random.Random(1), SIZES, ids=[f"u{i}" for i in range(24)], frames=(100, 200))
     longer = write(tmp_path / "units", list(made), metadata(SIZES))
     train(
-        longer, tmp_path, "train.max_steps=150", "optim.lr=0.02", "prior.dropout=0.1",
+        longer, tmp_path, "train.max_steps=90", "optim.lr=0.02", "prior.dropout=0.1",
         "prior.channels=16", "prior.skip_channels=16", "train.average=0", "log.every=10",
-        "train.validate_every=150", "checkpoint.every=150", "data.batch_size=4", "data.crop=null",
+        "train.validate_every=90", "checkpoint.every=90", "data.batch_size=4", "data.crop=null",
     )  # fmt: skip
     last = read_log(tmp_path / "log.jsonl")[-1]
     assert last["validation/bits_per_code"] < 0.8 * last["validation/unigram_bits_per_code"]
@@ -180,10 +180,10 @@ def test_the_loss_is_the_mean_over_all_real_codes(codes, tmp_path):
             bits += float(cost(row, wanted, reduction="sum")) / math.log(2)
     number = int(batch.lengths.sum()) * len(SIZES)
     out = step(batch)
-    assert float(out.loss) == pytest.approx(total / number, rel=1e-5)
+    assert float(out.loss.detach()) == pytest.approx(total / number, rel=1e-5)
     assert float(out.terms["bits_per_code"]) == pytest.approx(bits / number, rel=1e-5)
     parts = [step(part) for part in batch.split(3)]
-    assert sum(float(p.loss) for p in parts) == pytest.approx(total / number, rel=1e-5)
+    assert sum(float(p.loss.detach()) for p in parts) == pytest.approx(total / number, rel=1e-5)
 
 
 def command(ranks, *words):
