@@ -34,7 +34,7 @@ LABELS = {
     "nominal": "nominal",
     "unigram": "unigram, of the training codes",
     "unigram_plug_in": "unigram, of these codes",
-    "runs": "runs without durations",
+    "runs": "runs, their durations lost",
     "runs_with_durations": "runs with durations",
     "prior": "prior",
 }
