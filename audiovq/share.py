@@ -44,8 +44,12 @@ def is_follower() -> bool:
     return os.environ.get("RANK", slurm) != "0"
 
 
-def config_path(name: str) -> Path:
+def config_path(name: str, first: str = "autoencoder") -> Path:
     """Return the file of a config, given its path, its name, or the last part of its name.
+
+    Args:
+        name: as typed.
+        first: folder whose config is meant where several share that last part.
 
     Raises:
         ConfigError: there is none, or several share that last part.
@@ -54,7 +58,9 @@ def config_path(name: str) -> Path:
         return Path(name)
     known = configs()
     wanted = name.removesuffix(".yaml").removeprefix("configs/")
-    found = [n for n in known if n == wanted] or [n for n in known if n.split("/")[-1] == wanted]
+    named = [n for n in known if n.split("/")[-1] == wanted]
+    exact = [n for n in known if n in {wanted, f"{first}/{wanted}"}]
+    found = exact or named
     if len(found) == 1:
         return folder("configs") / f"{found[0]}.yaml"
     raise ConfigError(

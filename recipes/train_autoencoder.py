@@ -34,24 +34,18 @@ from audiovq.train import run as runs
 from audiovq.train.average import WeightAverage
 from audiovq.train.best import Best, BestConfig
 from audiovq.train.checkpoint import Stateful, Store
+from audiovq.train.keep import saving, validating
 from audiovq.train.levels import Levels
 from audiovq.train.log import Log, LogConfig
-from audiovq.train.loop import IntervalConfig, StepOutput, fit
+from audiovq.train.loop import StepOutput, fit
 from audiovq.train.optim import OptimConfig, Optimizer
 from audiovq.train.speakers import condition_of, name_speakers
 from audiovq.train.start import copy_weights
 
 
-class TrainConfig(IntervalConfig):
+class TrainConfig(runs.TrainingConfig):
     """How long, on what, and how."""
 
-    seed: int = Field(
-        0, ge=0, lt=1 << 63, description="decides initial weights, sample order, augmentation"
-    )
-    device: str = Field("auto", description="cpu, cuda, cuda:1 ...; auto: cuda if there is one")
-    precision: Literal["float32", "bf16"] = Field(
-        "float32", description="bf16: autocast, for GPUs and CPUs with bf16 units"
-    )
     monte_carlo_samples: int = Field(
         1,
         ge=1,
@@ -68,17 +62,9 @@ class TrainConfig(IntervalConfig):
     init_codebook: Literal["keep", "new"] = Field(
         "keep", description="with init_from: keep its bottleneck, or cluster a new codebook"
     )
-    average: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="decay of a running average of the weights, kept as average/ "
-        "in run.dir and validated beside; 0: none",
-    )
     recompute: bool = Field(
         False, description="forget activations and compute them again in backward: less memory"
     )
-    compile: bool = Field(False, description="torch.compile the model; needs a C++ compiler")
     validation_seconds: float = Field(6.0, gt=0, description="seconds used of each utterance (s)")
     validation_utterances: int = Field(32, ge=1, description="utterances used, spread over all")
 
@@ -145,24 +131,9 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
     forward = make_forward(network, model, config, device)
     distributed.settle(network, lambda: forward(next(iter(some_batches()))).loss)
     log = Log(folder, config.log, start, config.train.max_steps, config.model_dump(mode="json"))
+    averaged = partial(average.model, some_batches, device) if average.active else None
     measure = make_validate(manifest, config, device, log)
-
-    def validate(at: int) -> dict[str, float]:
-        figures, kept = measure(model, at, "validation"), model
-        if average.active:
-            averaged = average.model(some_batches, device)
-            figures |= measure(averaged, at, "validation/average")
-            runs.save_model(averaged, folder / "average")
-            kept = averaged if config.best.metric.startswith("validation/average/") else model
-        if best.improves(at, figures):
-            runs.save_model(kept, folder / "best")
-        return figures
-
-    def save(at: int) -> None:
-        runs.refuse_divergence(model, at)
-        runs.save_model(model, folder / "model")  # first: where a checkpoint is, its model is, too
-        if distributed.is_main():
-            store.save(at, parts)
+    save = saving(model, model, folder, store, parts)
 
     try:
         if start >= config.train.max_steps or best.given_up:
@@ -177,7 +148,7 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
             network=network,
             bottleneck=model.bottleneck,
             optimizer=optimizer,
-            validate=validate,
+            validate=validating(model, averaged, measure, best, folder),
             save=save,
             log=log,
             after_step=average.update,

@@ -9,7 +9,8 @@ from audiovq.autoencoder import Autoencoder
 from audiovq.config import Config
 
 LISTS = [n for n in share.configs() if n.startswith("compare/")]
-NAMES = [n for n in share.configs() if n not in LISTS]
+PRIORS = [n for n in share.configs() if n.startswith("prior/")]
+NAMES = [n for n in share.configs() if n not in LISTS + PRIORS]
 
 
 def load(name):
@@ -28,6 +29,16 @@ def test_every_config_loads_builds_and_round_trips(name):
     assert share.config_path(name).read_text().startswith("#")
 
 
+@pytest.mark.parametrize("name", PRIORS)
+def test_every_config_of_a_prior_loads_builds_and_round_trips(name):
+    config = load(name)
+    again = configs.parse(type(config), yaml.safe_load(configs.to_yaml(config)))
+    assert again == config
+    found = registry.owner("priors", config.prior)
+    assert found.cls(config.prior, (512,)).codebook_sizes == (512,)
+    assert share.config_path(name).read_text().startswith("#")
+
+
 @pytest.mark.parametrize(
     ("name", "frame_rate", "codes"),
     [("vq_ema", 50, 512), ("vq_64x", 250, 512), ("vq_128x", 125, 128), ("vq_640x", 25, 128)],
@@ -39,7 +50,7 @@ def test_rates_are_those_of_the_papers(name, frame_rate, codes):
 
 
 def test_variants_state_only_what_differs():
-    for name in NAMES:
+    for name in NAMES + PRIORS:
         lines = share.config_path(name).read_text().splitlines()
         assert name.endswith("base") or "extends:" in "".join(lines)
         assert len(lines) <= 24
@@ -63,14 +74,14 @@ def fields(model: type[Config], prefix=""):
             yield from fields(kind, f"{prefix}{name}.")
 
 
-@pytest.mark.parametrize("recipe", ["train_autoencoder", "compare"])
+@pytest.mark.parametrize("recipe", ["train_autoencoder", "train_prior", "compare"])
 def test_every_field_has_a_default_and_a_description(recipe):
     for path, field in fields(share.load_recipe(recipe).Config):
         assert not field.is_required(), path
         assert field.description, path
 
 
-@pytest.mark.parametrize("kind", ["encoders", "bottlenecks", "decoders"])
+@pytest.mark.parametrize("kind", ["encoders", "bottlenecks", "decoders", "priors"])
 def test_every_field_of_a_component_has_a_default_and_a_description(kind):
     for name in registry.names(kind):
         for path, field in fields(registry.get(kind, name).config):

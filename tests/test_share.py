@@ -14,6 +14,13 @@ def test_names_and_paths_resolve(tmp_path):
     assert share.config_path(str(own)) == own
 
 
+def test_a_name_that_two_folders_share_is_that_of_the_command():
+    assert share.config_path("smoke").parent.name == "autoencoder"
+    assert share.config_path("smoke", "prior").parent.name == "prior"
+    assert share.config_path("vq_ema", "prior").parent.name == "autoencoder"
+    assert share.config_path("autoencoder/smoke", "prior").parent.name == "autoencoder"
+
+
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(ConfigError, match="autoencoder/vq_ema"):
         share.config_path("vq_emma")

@@ -32,7 +32,7 @@ def train(
     from audiovq import config as configs
     from audiovq import share
 
-    recipe, resolved = _resolve(config, overrides or ())
+    recipe, resolved = resolve(config, overrides or ())
     if show:
         print(configs.to_yaml(resolved), end="")
         return
@@ -41,18 +41,29 @@ def train(
         print(f"model: {Path(resolved.run.dir) / 'model'}")
 
 
-def _resolve(config: str, overrides: Sequence[str]) -> tuple[Any, Any]:
-    """Return the recipe of a config that the user typed, and the config, validated."""
+def resolve(
+    config: str, overrides: Sequence[str], expected: str = "train_autoencoder"
+) -> tuple[Any, Any]:
+    """Return the recipe of a config that the user typed, and the config, validated.
+
+    Args:
+        config: its path or name.
+        overrides: settings as typed.
+        expected: recipe of a config that names none, whose configs come first.
+    """
     from audiovq import config as configs
     from audiovq import registry, share
 
-    values = configs.override(configs.read_yaml(share.config_path(config)), overrides)
-    recipe = share.load_recipe(str(values.get("recipe", "train_autoencoder")))
+    path = share.config_path(config, expected.removeprefix("train_"))
+    values = configs.override(configs.read_yaml(path), overrides)
+    recipe = share.load_recipe(str(values.get("recipe", expected)))
     name = recipe.__name__.removeprefix("audiovq_recipe_")
     if name == "compare":
         raise ConfigError(
             f"{config} lists models to compare: audiovq compare MANIFEST {config} -o DIR"
         )
+    if expected not in {"train_autoencoder", name}:
+        raise ConfigError(f"{config} is of the recipe {name!r}, not {expected!r}: audiovq train")
     if "run" not in getattr(getattr(recipe, "Config", None), "model_fields", ()):
         raise ConfigError(f"{config} is of the recipe {name!r}, which takes no config")
     with registry.plugins(None):  # the user typed this config, plug-ins included
@@ -134,7 +145,7 @@ def _examine(target: str, overrides: Sequence[str]) -> tuple[Any, Path]:
             f"{target} is no run folder and no config: give a run.dir, or a config (`audiovq ls "
             f"configs`) and data.manifest=M"
         )
-    _, config = _resolve(target, overrides)
+    _, config = resolve(target, overrides)
     if config.recipe != "train_autoencoder":
         raise ConfigError(f"{target} is of the recipe {config.recipe!r}; train_autoencoder is read")
     return checkup.plan(config, target), existing(Path(config.run.dir))

@@ -59,17 +59,23 @@ class WeightAverage:
         torch._foreach_lerp_(list(self.parameters.values()), current, share)
 
     @torch.no_grad()
+    def copied(self) -> nn.Module:
+        """Return a copy of the model with the averaged weights, in evaluation mode."""
+        averaged = copy.deepcopy(self._model).eval()
+        for name, parameter in averaged.named_parameters():
+            parameter.copy_(self.parameters[name])
+        return averaged
+
+    @torch.no_grad()
     def model(self, batches: Callable[[], Iterable[Batch]], device: torch.device) -> Autoencoder:
-        """Return a model of the averaged weights, in evaluation mode.
+        """Return an autoencoder of the averaged weights, its codebook fitted to them.
 
         Args:
             batches: from which the codebook is estimated, the same each time it is called.
             device: of the model.
         """
-        assert isinstance(self._model, Autoencoder)
-        averaged = copy.deepcopy(self._model).eval()
-        for name, parameter in averaged.named_parameters():
-            parameter.copy_(self.parameters[name])
+        averaged = self.copied()
+        assert isinstance(averaged, Autoencoder)
         for _ in range(_PASSES if averaged.bottleneck.estimates else 0):
             total: Statistics | None = None
             for batch in batches():

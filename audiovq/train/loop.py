@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Bool, Float
 from pydantic import Field
@@ -11,12 +12,22 @@ from torch import Tensor, nn
 from audiovq import distributed
 from audiovq.bottlenecks._base import Bottleneck, Statistics
 from audiovq.config import Config
-from audiovq.data.loader import Batch
 from audiovq.train.finite import Guard, finite, guarded_update
 from audiovq.train.log import Log
 from audiovq.train.merge import merge
 from audiovq.train.optim import Optimizer, learning_rate
 from audiovq.train.signals import TIME_IS_UP, Clock, Interrupted, Stop
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A batch, of whatever: all the loop asks of one is that it comes apart."""
+
+    def split(self, parts: int, /) -> Sequence[Any]:
+        """Return the items in so many parts, as equal as can be."""
+
+
+BatchT = TypeVar("BatchT", bound=Divisible)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,23 +90,24 @@ def fit(
     start: int,
     intervals: IntervalConfig,
     save_every: int,
-    batches: Callable[[int], Iterator[Batch]],
-    step: Callable[[Batch], StepOutput],
+    batches: Callable[[int], Iterator[BatchT]],
+    step: Callable[[BatchT], StepOutput],
     network: nn.Module,
-    bottleneck: Bottleneck,
     optimizer: Optimizer,
     validate: Callable[[int], Mapping[str, float]],
     save: Callable[[int], None],
     log: Log,
+    bottleneck: Bottleneck | None = None,
     after_step: Callable[[], None] = lambda: None,
     given_up: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train from step `start` to `max_steps`.
 
     A step: forward and backward of each micro-batch, what all ranks learned put together, one flag
-    whether all is finite, optimizer, codebook. The host waits for the device only when the log is
-    flushed; on a CPU there is nothing to wait for, and a NaN stops the run in its own step. After a
-    validation that leaves `given_up` true, training ends as if it had reached `max_steps`.
+    whether all is finite, optimizer, codebook if there is one. The host waits for the device only
+    when the log is flushed; on a CPU there is nothing to wait for, and a NaN stops the run in its
+    own step. After a validation that leaves `given_up` true, training ends as if it had reached
+    `max_steps`.
 
     Raises:
         NonFiniteError: NaN or infinity appeared; nothing was changed or saved since.
@@ -114,7 +126,7 @@ def fit(
             ok = guard.check(done, out.finite, norm)
             on_cpu = ok.device.type == "cpu"
             optimizer.step(done - 1, ok)
-            if statistics is not None:
+            if bottleneck is not None and statistics is not None:
                 guarded_update(bottleneck, statistics, ok, wait=on_cpu)
             after_step()
             log.step(out.terms, {"gradient_norm": norm}, statistics)
@@ -129,7 +141,8 @@ def fit(
             if flushing or on_cpu:
                 guard.raise_if_not(lambda: _parameters(network))
             if flushing:
-                described = bottleneck.describe(log.statistics) if log.statistics else {}
+                seen = log.statistics
+                described = bottleneck.describe(seen) if bottleneck and seen else {}
                 rate = learning_rate(optimizer.config, done - 1)
                 log.flush(done, lr=rate, **{f"train/{k}": v for k, v in described.items()})
             if validating:
@@ -152,7 +165,7 @@ def _parameters(network: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _forward_and_backward(
-    parts: Sequence[Batch], step: Callable[[Batch], StepOutput], network: nn.Module
+    parts: Sequence[BatchT], step: Callable[[BatchT], StepOutput], network: nn.Module
 ) -> _Step:
     """Add up loss and gradient of the micro-batches of a step; the last one's backward sends it."""
     whole = _Step()

@@ -3,12 +3,12 @@
 import hashlib
 import math
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,7 +18,6 @@ from torch.utils import _pytree as pytree
 
 from audiovq import audio, distributed, report
 from audiovq.alone import alone
-from audiovq.autoencoder import Autoencoder
 from audiovq.bottlenecks._base import Bottleneck, Statistics
 from audiovq.config import Config, parse, read_yaml, to_yaml
 from audiovq.data import manifest as manifests
@@ -28,6 +27,7 @@ from audiovq.data.manifest import Manifest
 from audiovq.errors import ConfigError, DistributedError, ManifestError
 from audiovq.files import atomic_write, remove_stale
 from audiovq.train.levels import Levels
+from audiovq.train.loop import IntervalConfig
 from audiovq.train.trackers.lines import read_log
 
 # Fields that change no result: they may differ when a run goes on.
@@ -35,7 +35,8 @@ OPERATIONAL = (
     "run",
     "log",
     "checkpoint",
-    "data.manifest",  # its content is compared instead, by `Identity`
+    "data.manifest",  # its content is compared instead, by `Identity`; that of codes, too
+    "codes",
     "data.workers",
     "train.device",
     "train.max_steps",
@@ -49,6 +50,8 @@ OPERATIONAL = (
     "best",
     "distributed",
 )
+
+Curves = Callable[[report.Page, Mapping[str, list[dict[str, Any]]]], None]
 
 _SHORT = reprlib.Repr()  # a setting may be the names of thousands of speakers
 _SHORT.maxstring = _SHORT.maxother = 200
@@ -67,11 +70,38 @@ class CheckpointConfig(Config):
     keep: int = Field(2, ge=1, description="how many of the newest checkpoints stay")
 
 
-class Identity:
-    """A value that must be the same when a run goes on, such as the corpus's fingerprint."""
+class TrainingConfig(IntervalConfig):
+    """What every recipe that trains must know."""
 
-    def __init__(self, value: str) -> None:
-        self.value = value
+    seed: int = Field(
+        0, ge=0, lt=1 << 63, description="decides initial weights, sample order, augmentation"
+    )
+    device: str = Field("auto", description="cpu, cuda, cuda:1 ...; auto: cuda if there is one")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="bf16: autocast, for GPUs and CPUs with bf16 units"
+    )
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of a running average of the weights, kept as average/ "
+        "in run.dir and validated beside; 0: none",
+    )
+    compile: bool = Field(False, description="torch.compile the model; needs a C++ compiler")
+
+
+class Identity:
+    """A value that must be the same when a run goes on, such as the corpus's fingerprint.
+
+    Args:
+        value: to be compared.
+        what: it is of, for the error.
+    """
+
+    def __init__(
+        self, value: str, what: str = "the manifest's records (or the noise folder's)"
+    ) -> None:
+        self.value, self.what = value, what
 
     def state_dict(self) -> dict[str, Any]:
         """Return the value."""
@@ -81,8 +111,7 @@ class Identity:
         """Refuse another value."""
         if state["value"] != self.value:
             raise ValueError(
-                "the manifest's records (or the noise folder's) are not those this run began with; "
-                "start another run.dir"
+                f"{self.what} are not those this run began with; start another run.dir"
             )
 
 
@@ -270,12 +299,6 @@ def refuse_empty_parts(batch_size: int, micro_batches: int) -> None:
         )
 
 
-def save_model(model: Autoencoder, folder: Path) -> None:
-    """Write a model; one rank does."""
-    if distributed.is_main():
-        model.save(folder)
-
-
 def refuse_divergence(model: nn.Module, step: int) -> None:
     """Compare weights and codebook of all ranks, which must hold the same bits.
 
@@ -297,13 +320,19 @@ def refuse_divergence(model: nn.Module, step: int) -> None:
         )
 
 
-def write_report(folder: Path, name: str) -> None:
-    """Write `report.html`: curves of the log, and the newest snapshots to see and hear."""
+def write_report(folder: Path, name: str, add: Curves | None = None) -> None:
+    """Write `report.html`: curves of the log, and the newest snapshots to see and hear.
+
+    Args:
+        folder: of the run.
+        name: to call it by.
+        add: adds the curves of logs by name to a page; None: `add_curves`.
+    """
     if not (report.can_draw() and distributed.is_main()):
         return
     entries = read_log(folder / "log.jsonl")
     page = report.Page(f"Training run {name}", "Made from log.jsonl and snapshots in this folder.")
-    add_curves(page, {name: entries})
+    (add or add_curves)(page, {name: entries})
     for original in sorted((folder / "snapshots").glob("*.original.wav")):
         stem = original.name.removesuffix(".original.wav")
         newest = max((folder / "snapshots").glob(f"{stem}.step-*.wav"), default=None)

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import torch
 
-from audiovq.units.metadata import Metadata
+from audiovq.files import sha256
+from audiovq.units import store
+from audiovq.units.metadata import Metadata, Shard, write_metadata
 from audiovq.units.reading import Units
 from audiovq.units.record import UnitRecord
 
@@ -85,3 +87,13 @@ def made_units(rng, sizes=(16, 8), ids=None, frames=(1, 60)):
             )
         )
     return MadeUnits(records, metadata(sizes))
+
+
+def write(folder, records, about):
+    """Write units of given records as `audiovq extract` would, in one shard of lines."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "shard-000000.jsonl"
+    path.write_bytes(store.dump(records, about))
+    shard = Shard(file=path.name, records=len(records), sha256=sha256(path))
+    write_metadata(folder, about.model_copy(update={"shards": (shard,)}))
+    return folder

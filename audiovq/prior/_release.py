@@ -1,0 +1,171 @@
+"""A prior as a folder that is safe to share, like a model: `model.safetensors`, `config.json`.
+
+`config.json` also says which codes the prior is of, and how often each was in its training data.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from jaxtyping import Int
+from pydantic import Field
+from torch import Tensor
+
+from audiovq import config as configs
+from audiovq import registry, release
+from audiovq.config import Config
+from audiovq.errors import CheckpointError, ConfigError
+from audiovq.prior._base import Prior
+
+FORMAT, VERSION = "audiovq.prior", 1
+_MIGRATIONS: release.Migrations = {}
+
+Size = Annotated[int, Field(ge=1, le=1 << 20)]
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+
+
+class CodesOf(Config):
+    """Which codes a prior is of."""
+
+    model_hash: str = Field(max_length=200, description="fingerprint of what made the codes")
+    coder: str = Field("", max_length=200, description="what that was, in a word or two")
+    sample_rate: int = Field(ge=1, le=1 << 20, description="of the model (Hz)")
+    hop_length: int = Field(ge=1, le=1 << 24, description="samples per frame")
+    codebook_sizes: tuple[Size, ...] = Field(
+        min_length=1, max_length=256, description="N of each row of codes"
+    )
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second (Hz)."""
+        return self.sample_rate / self.hop_length
+
+
+class About(Config):
+    """What `config.json` holds."""
+
+    format: Literal["audiovq.prior"] = "audiovq.prior"
+    format_version: int = VERSION
+    prior: configs.component("priors") = Field(description="the prior's settings")  # type: ignore[valid-type]
+    codes: CodesOf = Field(description="of which codes")
+    labels: tuple[str, ...] = Field((), max_length=10_000, description="names of labels 1, 2, ...")
+    counts: tuple[tuple[Count, ...], ...] = Field(
+        (), description="how often each code of each row was in the training data"
+    )
+
+
+@dataclass(frozen=True)
+class TrainedPrior:
+    """A prior, and what it was trained on.
+
+    Attributes:
+        module: the prior itself.
+        about: its settings, the codes it is of, its labels.
+    """
+
+    module: Prior
+    about: About
+
+    @staticmethod
+    def build(about: About) -> "TrainedPrior":
+        """Return an untrained one; its weights are drawn from torch's global generator."""
+        cls: Any = registry.owner("priors", about.prior).cls
+        module = cls(about.prior, about.codes.codebook_sizes, labels=len(about.labels))
+        return TrainedPrior(module, about)
+
+    def label_index(self, names: Sequence[str | None]) -> Int[Tensor, "B"]:
+        """Return the label of each name; 0 for one that the prior does not know."""
+        known = {name: i for i, name in enumerate(self.about.labels, 1)}
+        return torch.tensor([0 if n is None else known.get(n, 0) for n in names])
+
+    def unigram(self) -> list[Tensor]:
+        """Return the probability of each code of each row by its count in the training data.
+
+        Half a count is added to each, so that none is impossible (Krichevsky & Trofimov 1981).
+        """
+        return [
+            (torch.tensor(row, dtype=torch.float64) + 0.5) / (sum(row) + 0.5 * len(row))
+            for row in self.about.counts
+        ]
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of weights and config: equal if and only if the prior is."""
+        about = json.dumps(self.about.model_dump(mode="json"), sort_keys=True)
+        digest = hashlib.sha256(about.encode())
+        for name, value in sorted(self.module.state_dict().items()):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def check(self, model_hash: str, codebook_sizes: Sequence[int], where: str) -> None:
+        """Look whether codes are of the model that this prior's are of.
+
+        Raises:
+            CheckpointError: they are not.
+        """
+        mine = self.about.codes
+        if mine.model_hash != model_hash or tuple(codebook_sizes) != mine.codebook_sizes:
+            raise CheckpointError(
+                f"{where} holds codes of the model {model_hash[:12]} (codebooks "
+                f"{tuple(codebook_sizes)}), and the prior is of {mine.model_hash[:12]} (codebooks "
+                f"{mine.codebook_sizes}): use codes of that model, or train a prior on these"
+            )
+
+    def save(self, folder: str | Path, /) -> None:
+        """Write it as a folder, each file in one step.
+
+        Raises:
+            CheckpointError: a weight is not finite.
+        """
+        state = {k: v.clone() for k, v in self.module.state_dict().items()}
+        release.write(state, self.about.model_dump(mode="json"), Path(folder))
+
+
+def load(path: str | Path, plugins: Collection[str] = ()) -> TrainedPrior:
+    """Load a prior for use.
+
+    Args:
+        path: a prior's folder, or a run folder that holds one as `model/`.
+        plugins: dotted names of plug-in priors you trust, if it is one.
+
+    Returns:
+        the prior in eval mode, on the CPU.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, of another version, or does not fit.
+    """
+    folder = release.find(Path(path), "prior")
+    where = folder / release.CONFIG
+    values = release.read_config(where, FORMAT, VERSION, _MIGRATIONS)
+    try:
+        with registry.plugins(plugins):
+            about = configs.parse(About, values, str(where))
+            with torch.device("meta"):
+                shell = TrainedPrior.build(about)
+    except (ConfigError, RuntimeError, MemoryError, ValueError, TypeError) as error:
+        raise CheckpointError(f"not a usable prior's config: {error}") from None
+    _check_counts(about, str(where))
+    weights = folder / release.WEIGHTS
+    data = release.read_weights(weights, shell.module)
+    with torch.random.fork_rng(devices=[]):  # weights are drawn, and then those of the file taken
+        trained = TrainedPrior.build(about)
+    release.fill(trained.module, data, weights)
+    trained.module.eval().requires_grad_(requires_grad=False)
+    return trained
+
+
+def about_codes(metadata: Any) -> CodesOf:
+    """Return which codes a units folder holds."""
+    names = ("model_hash", "coder", "sample_rate", "hop_length", "codebook_sizes")
+    return CodesOf(**{name: getattr(metadata, name) for name in names})
+
+
+def _check_counts(about: About, where: str) -> None:
+    lengths = tuple(len(row) for row in about.counts)
+    if lengths and (lengths != about.codes.codebook_sizes or not math.prod(map(sum, about.counts))):
+        raise CheckpointError(f"{where}: counts do not fit the codebooks")

@@ -1,0 +1,99 @@
+"""The codes of one split of a corpus in memory, to learn from or to score."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Int32, Int64
+from torch import Tensor
+
+from audiovq.errors import ManifestError
+from audiovq.units.metadata import Metadata
+from audiovq.units.reading import Units
+
+
+@dataclass(frozen=True)
+class CodeSequences:
+    """Utterances of a corpus, in its order; an hour at 50 Hz takes 0.7 MB per codebook.
+
+    Attributes:
+        metadata: of the units they are from.
+        ids: of the utterances.
+        speakers: of each, None where unknown.
+        samples: exact length of each at the coder's sample rate.
+        codes: of each, checked against the codebooks when they were read.
+    """
+
+    metadata: Metadata
+    ids: Sequence[str]
+    speakers: Sequence[str | None]
+    samples: Int64[np.ndarray, "U"]
+    codes: Sequence[Int32[Tensor, "K _"]] = field(repr=False)
+
+    def __len__(self) -> int:
+        """Number of utterances."""
+        return len(self.ids)
+
+    @property
+    def frames(self) -> Int64[np.ndarray, "U"]:
+        """Frames of each utterance."""
+        return np.array([c.shape[1] for c in self.codes], np.int64)
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Duration of each utterance (s)."""
+        return self.samples / self.metadata.sample_rate
+
+    def spread(self, most: int) -> "CodeSequences":
+        """Return at most so many utterances, spread evenly over all."""
+        chosen = range(0, len(self), -(-len(self) // most))
+        return CodeSequences(
+            metadata=self.metadata,
+            ids=[self.ids[i] for i in chosen],
+            speakers=[self.speakers[i] for i in chosen],
+            samples=self.samples[list(chosen)],
+            codes=[self.codes[i] for i in chosen],
+        )
+
+    def counts(self) -> list[Int64[np.ndarray, "_"]]:
+        """Return how often each code of each row occurs."""
+        sizes = self.metadata.codebook_sizes
+        total = [np.zeros(n, np.int64) for n in sizes]
+        for codes in self.codes:
+            for k, n in enumerate(sizes):
+                total[k] += np.bincount(codes[k].numpy(), minlength=n)
+        return total
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all that a model may learn here: order, codes and speakers."""
+        digest = hashlib.sha256(self.metadata.model_hash.encode())
+        for name, speaker, codes in zip(self.ids, self.speakers, self.codes, strict=True):
+            digest.update(repr((name, speaker, tuple(codes.shape))).encode())
+            digest.update(codes.numpy().astype("<i4").tobytes())
+        return digest.hexdigest()
+
+
+def read_split(units: Units, split: str | None) -> CodeSequences:
+    """Read one split of a units folder; all of it for None.
+
+    Raises:
+        ManifestError: it has no such utterances.
+        CheckpointError: a shard is damaged.
+    """
+    records = list(units.select(split))
+    if not records:
+        there = units.metadata.splits
+        extracted = "" if there is None else f" (extracted: {', '.join(there)})"
+        raise ManifestError(
+            f"{units.folder} has no utterances of the split {split!r}{extracted}: extract the "
+            f"corpus with --split all"
+        )
+    return CodeSequences(
+        metadata=units.metadata,
+        ids=[r.id for r in records],
+        speakers=[r.speaker for r in records],
+        samples=np.array([r.num_samples for r in records], np.int64),
+        codes=[r.codes.to(torch.int32) for r in records],
+    )
