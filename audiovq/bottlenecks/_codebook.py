@@ -36,13 +36,14 @@ def nearest(z: Float[Tensor, "R D"], codebook: Float[Tensor, "N D"]) -> Int[Tens
         half_norms = codebook.square().sum(dim=1) / 2
         rows = max(1, _BLOCK_BYTES.get(z.device.type, 2 << 20) // (4 * N))
         codes = torch.empty(R, dtype=torch.int64, device=z.device)
+        heard = None if torch.compiler.is_compiling() else _listener.get()
         scores = torch.empty(min(rows, R), N, device=z.device, dtype=dtype)
         for start in range(0, R, rows):
             block = z[start : start + rows]
             out = scores[: len(block)]
             torch.addmm(half_norms, block, codebook.T, alpha=-1.0, out=out)
             torch.argmin(out, dim=1, out=codes[start : start + rows])
-            if (heard := _listener.get()) is not None:
+            if heard is not None:
                 heard.append(_margin(out, block, codebook))
     return codes
 
