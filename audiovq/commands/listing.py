@@ -12,7 +12,8 @@ from audiovq.errors import ConfigError
 @app.command()
 def ls(
     kind: Annotated[
-        str, typer.Argument(help="configs, recipes, encoders, bottlenecks, decoders or corpora")
+        str,
+        typer.Argument(help="configs, recipes, encoders, bottlenecks, decoders, priors or corpora"),
     ] = "",
 ) -> None:
     """List what can be named: configs, recipes and components; everything without an argument."""

@@ -8,14 +8,17 @@ import typer
 from audiovq.commands._app import (
     Device,
     Json,
+    ModelArgument,
     Plugin,
     SplitName,
     Threads,
     app,
     check_device,
+    load_model,
     set_threads,
 )
 from audiovq.commands.training import resolve
+from audiovq.errors import ConfigError
 
 
 @app.command("train-prior")
@@ -89,3 +92,67 @@ def score(
     print(result.table())
     if each:
         print(f"\n{result.each()}")
+
+
+@app.command()
+def sample(
+    prior: Annotated[
+        Path, typer.Argument(help="a prior's folder, or a run folder that holds one as `model/`")
+    ],
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for the wav files")] = Path(
+        "samples"
+    ),
+    number: Annotated[int, typer.Option(min=1, help="how many pieces")] = 1,
+    seconds: Annotated[
+        float, typer.Option(min=0.0, help="length of each, the prompt included (s)")
+    ] = 5.0,
+    prompt: Annotated[
+        Path | None, typer.Option(help="audio file to go on from; the sound begins with it")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="who speaks, if the prior was trained with labels")
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="0: always the most probable code; 1: as learned")
+    ] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="draw from so many codes only")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="draw from the codes of this share together, in (0, 1]")
+    ] = None,
+    guidance: Annotated[
+        float, typer.Option(help="towards the label: 0 ignores it, 1 as learned, more exaggerates")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="of every draw")] = 0,
+    batch: Annotated[int, typer.Option(min=1, help="pieces drawn at a time")] = 16,
+    force: Annotated[bool, typer.Option(help="replace files that are there")] = False,
+    threads: Threads = 1,
+    device: Device = "cpu",
+    plugin: Plugin = [],  # noqa: B006
+) -> None:
+    """Draw new speech: codes from a prior, decoded by the model that they are codes of.
+
+    Writes sample-000.wav and so on. With --prompt the pieces go on from a recording.
+
+    Example: audiovq sample runs/wavenet runs/vq -o samples --number 10 --temperature 0.9
+    """
+    from audiovq import audio
+    from audiovq.prior import load
+    from audiovq.prior._generate import Wish, generate
+
+    set_threads(threads)
+    paths = [out / f"sample-{i:03d}.wav" for i in range(number)]
+    if (there := [p for p in paths if p.exists()]) and not force:
+        raise ConfigError(f"{there[0]} exists already; add --force to replace")
+    autoencoder = load_model(model, device, plugin)
+    trained = load(prior, plugin)
+    trained.module.to(check_device(device))
+    wish = Wish(
+        number=number, seconds=seconds, batch=batch, label=label, temperature=temperature,
+        top_k=top_k, top_p=top_p, guidance=guidance, seed=seed,
+    )  # fmt: skip
+    x = None if prompt is None else audio.load(prompt, autoencoder.sample_rate)
+    out.mkdir(parents=True, exist_ok=True)
+    for path, (_, x_hat) in zip(paths, generate(trained, autoencoder, wish, x), strict=True):
+        audio.save(path, x_hat, autoencoder.sample_rate)
+        print(f"{path}\t{x_hat.shape[-1] / autoencoder.sample_rate:.2f} s")
