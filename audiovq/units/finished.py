@@ -18,11 +18,16 @@ def request(source: str, manifest: Path, **options: object) -> dict[str, str]:
     can change), which is for `extract` to find out.
 
     Args:
-        source: a model folder or `mfcc`; of anything else nothing is told.
+        source: a model folder, `hf:PATH[:LAYER]` or `mfcc`; of anything else nothing is told.
         manifest: the corpus, where it is a file.
         options: of k-means; a path stands for the bytes of the file. None is left out.
     """
-    found = {"source": source} if source == "mfcc" else _model(Path(source))
+    if source == "mfcc":
+        found = {"source": source}
+    elif source.startswith("hf:"):
+        found = _transformers(source.removeprefix("hf:"))
+    else:
+        found = _model(Path(source))
     given = {name: value for name, value in options.items() if value is not None}
     files = [v for v in (manifest, *given.values()) if isinstance(v, Path)]
     if not found or not all(file.is_file() for file in files):
@@ -36,6 +41,14 @@ def _model(path: Path) -> dict[str, str]:
         if all((folder / name).is_file() for name in _MODEL_FILES):
             return {f"model/{name}": sha256(folder / name) for name in _MODEL_FILES}
     return {}
+
+
+def _transformers(place: str) -> dict[str, str]:
+    """Return checksums of a transformers model's files, and the place, which may name a layer."""
+    path, _, layer = place.rpartition(":")
+    folder = Path(path if layer.isdecimal() and path else place).expanduser()
+    files = sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors"))
+    return {"source": place} | {f"model/{f.name}": sha256(f) for f in files} if files else {}
 
 
 def finished(out: Path, asked: Mapping[str, str], **settings: Any) -> Metadata | None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from audiovq.errors import CheckpointError
 from audiovq.units.coder import Coder
-from audiovq.units.features._base import Features
+from audiovq.units.features._base import Features, checked
 from audiovq.units.kmeans import KMeans
 
 
@@ -48,6 +48,7 @@ class KMeansCoder(Coder):
     ) -> Iterator[Int[Tensor, "K _"]]:
         """Yield the codes of one waveform that arrives in blocks."""
         for piece in self.features.blocks(blocks):
+            piece = checked(piece, self.features.label)  # noqa: PLW2901
             yield self.kmeans.assign(piece).cpu().unsqueeze(0)
 
     @torch.no_grad()

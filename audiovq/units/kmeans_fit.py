@@ -37,7 +37,7 @@ from audiovq.nn import random
 from audiovq.units import _lloyd
 from audiovq.units._notes import Notes
 from audiovq.units._reservoir import Reservoir
-from audiovq.units.features._base import Features
+from audiovq.units.features._base import Features, checked
 from audiovq.units.kmeans import ABOUT, ARRAYS, About, KMeans, load, read_about
 
 SAMPLE, CENTRES = "fit-sample.safetensors", "fit-centres.safetensors"  # gone once it is finished
@@ -261,7 +261,8 @@ def draw_frames(
         for number, piece in enumerate(features.blocks(blocks)):
             name = hashlib.sha256(f"{seed} {number} {record.id}".encode()).digest()
             key = torch.tensor([int.from_bytes(name[:8], "little", signed=True)])
-            mine.add(random.bits(key, "k-means frames", len(piece))[0], piece.float().cpu())
+            piece = checked(piece, features.label).float().cpu()  # noqa: PLW2901
+            mine.add(random.bits(key, "k-means frames", len(piece))[0], piece)
             frames += len(piece)
     return *mine.settle(), frames
 

@@ -10,6 +10,17 @@ from torch import Tensor
 from audiovq.errors import AudioError
 
 
+def checked(piece: Float[Tensor, "T D"], label: str) -> Float[Tensor, "T D"]:
+    """Return features, after refusing NaN and infinity, which have no nearest centre.
+
+    Raises:
+        AudioError: there are some.
+    """
+    if not bool(torch.isfinite(piece).all()):
+        raise AudioError(f"its {label} features hold NaN or infinity")
+    return piece
+
+
 class Features(ABC):
     """A vector for every frame of a waveform, a function of that waveform alone.
 
