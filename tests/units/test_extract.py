@@ -93,11 +93,11 @@ def test_threads_and_interruptions_change_no_byte(corpus, tmp_path, monkeypatch)
 def test_kills_change_no_byte(corpus, tmp_path):
     go(corpus, tmp_path / "straight")
     rng, kills = random.Random(0), 0
-    for i in range(6):
+    for i in range(3):
         out = tmp_path / f"killed{i}"
         kills += kill_until_done(lambda out=out: go(corpus, out), rng, 0.03)
         assert tree(out) == tree(tmp_path / "straight")
-    assert kills >= 6
+    assert kills >= 3
 
 
 def test_finished_work_is_recognised_without_decoding(corpus, tmp_path, monkeypatch):
