@@ -16,9 +16,10 @@ Axis letters everywhere: B batch, C channels, L samples, T frames, D code dimens
 K codebooks, N codebook size.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from audiovq.errors import AudioVQError
+from audiovq.lazy import attributes
 
 if TYPE_CHECKING:
     from audiovq import audio, units
@@ -37,22 +38,16 @@ __all__ = [
     "units",
 ]
 
-_FROM = {
-    "Autoencoder": "audiovq.autoencoder",
-    "AutoencoderConfig": "audiovq.autoencoder",
-    "load": "audiovq.release",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: a command that needs no torch starts at once."""
-    import importlib  # noqa: PLC0415
-
-    if name in _FROM:
-        return getattr(importlib.import_module(_FROM[name]), name)
-    if name in __all__:
-        return importlib.import_module(f"audiovq.{name}")
-    raise AttributeError(f"module 'audiovq' has no attribute {name!r}")
+__getattr__ = attributes(
+    __name__,
+    {
+        "Autoencoder": "audiovq.autoencoder",
+        "AutoencoderConfig": "audiovq.autoencoder",
+        "audio": None,
+        "load": "audiovq.release",
+        "units": None,
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -191,7 +191,7 @@ def stream(
     first = next(iter(blocks := iter(blocks)), None)
     if first is None:
         return
-    whole = map(_finite, chain([first], blocks))
+    whole = map(finite, chain([first], blocks))
     widths = step.widths(first.device)
     if first.device.type != "cpu" or step.halves is None:
         yield from windows.stream(whole, step.process, step.geometry, widths)
@@ -380,14 +380,19 @@ def _check(x: Tensor, lengths: Tensor | None) -> list[int]:
         raise AudioError(
             f"a waveform of shape {tuple(x.shape)} given; (B, 1, L) with L > 0 is accepted"
         )
-    _finite(x)
+    finite(x)
     each = [x.shape[-1]] * len(x) if lengths is None else lengths.tolist()
     if len(each) != len(x) or min(each) < 1 or max(each) > x.shape[-1]:
         raise AudioError(f"lengths must be {len(x)} values from 1 to {x.shape[-1]} (samples)")
     return each
 
 
-def _finite(x: Tensor) -> Tensor:
+def finite(x: Tensor) -> Tensor:
+    """Return a waveform, after refusing NaN and infinity.
+
+    Raises:
+        AudioError: there are some.
+    """
     if not bool(torch.isfinite(x).all()):
         raise AudioError("the waveform holds NaN or infinity; repair it before encoding")
     return x

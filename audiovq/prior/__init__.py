@@ -1,17 +1,12 @@
 """Autoregressive models of code sequences: how probable codes are, and new ones."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from audiovq.lazy import attributes
 
 if TYPE_CHECKING:
     from audiovq.prior._release import TrainedPrior, load
 
 __all__ = ["TrainedPrior", "load"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import what needs torch when it is first used."""
-    import importlib  # noqa: PLC0415
-
-    if name in __all__:
-        return getattr(importlib.import_module("audiovq.prior._release"), name)
-    raise AttributeError(f"module 'audiovq.prior' has no attribute {name!r}")
+__getattr__ = attributes(__name__, dict.fromkeys(__all__, "audiovq.prior._release"))

@@ -1,7 +1,8 @@
 """Codes of a corpus on disk, for downstream models."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from audiovq.lazy import attributes
 from audiovq.units.metadata import Metadata
 
 if TYPE_CHECKING:
@@ -10,17 +11,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Metadata", "UnitRecord", "Units", "load"]
 
-_FROM = {
-    "Units": "audiovq.units.reading",
-    "UnitRecord": "audiovq.units.record",
-    "load": "audiovq.units.reading",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what needs torch when it is first used."""
-    import importlib  # noqa: PLC0415
-
-    if name in _FROM:
-        return getattr(importlib.import_module(_FROM[name]), name)
-    raise AttributeError(f"module 'audiovq.units' has no attribute {name!r}")
+__getattr__ = attributes(
+    __name__,
+    {
+        "Units": "audiovq.units.reading",
+        "UnitRecord": "audiovq.units.record",
+        "load": "audiovq.units.reading",
+    },
+)

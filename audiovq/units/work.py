@@ -1,8 +1,9 @@
 """The shards of one extraction: taken up, made, and gathered, by one process or several."""
 
+import hashlib
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,7 @@ from audiovq import distributed
 from audiovq.alone import can_lock, if_alone
 from audiovq.data.manifest import Manifest, Record
 from audiovq.errors import AudioError, CheckpointError, DistributedError, ManifestError
-from audiovq.files import atomic_write, remove_stale, sha256
+from audiovq.files import atomic_write, remove_stale
 from audiovq.units import parts, store
 from audiovq.units.coder import Coder
 from audiovq.units.finished import is_whole, vectors_are_whole
@@ -73,13 +74,13 @@ class Work:
             data = BytesIO()
             np.save(data, vectors.numpy(), allow_pickle=False)
             atomic_write(self.out / VECTORS, data.getvalue())
-            update = {"vectors_sha256": sha256(self.out / VECTORS)}
+            update = {"vectors_sha256": hashlib.sha256(data.getvalue()).hexdigest()}
             self.metadata = self.metadata.model_copy(update=update)
         return self.metadata
 
-    def done(self) -> dict[str, Shard]:
+    def _done(self, notes: Mapping[str, parts.Done]) -> dict[str, Shard]:
         """Return the finished shards: those gathered, and those noted beside them."""
-        noted = {f: s for f, s in parts.read(self.out).items() if f in self.parts}
+        noted = {f: s for f, s in notes.items() if f in self.parts}
         return {s.file: s for s in self.metadata.shards} | noted
 
     def do(
@@ -97,8 +98,11 @@ class Work:
         if self.metadata.complete:
             return
         mine = list(self.parts)[rank::size]
-        there = {f for f, s in self.done().items() if is_whole(self.out, s)}
-        self.rejected.take_up(parts.read(self.out), {r.id for f in there for r in self.parts[f]})
+        notes = parts.read(self.out)
+        # what was gathered was looked at when it was taken up
+        there = {s.file for s in self.metadata.shards} - notes.keys()
+        there |= {f for f, s in notes.items() if f in self.parts and is_whole(self.out, s)}
+        self.rejected.take_up(notes, {r.id for f in there for r in self.parts[f]})
         todo = [name for name in mine if name not in there]
         seconds = {name: sum(r.duration for r in self.parts[name]) for name in mine}
         bar: tqdm[Any] = tqdm(
@@ -127,7 +131,7 @@ class Work:
         self.rejected.add(bad)
         data = store.dump(records, self.metadata)
         atomic_write(self.out / name, data)
-        digest = sha256(self.out / name)
+        digest = hashlib.sha256(data).hexdigest()
         parts.note(
             self.out, parts.Done(file=name, records=len(records), sha256=digest, rejected=bad)
         )
@@ -141,7 +145,7 @@ class Work:
             parts.clear(self.out, self.parts)
             return True
         notes = parts.read(self.out)
-        done = self.done()
+        done = self._done(notes)
         if done.keys() != self.parts.keys():
             return False
         listed = {s.file for s in found.shards} - notes.keys()
@@ -182,7 +186,7 @@ class Work:
             if noted != seen or not nobody_else:
                 seen, since = noted, time.monotonic()
             if time.monotonic() - since > wait:
-                missing = len(self.parts.keys() - self.done().keys())
+                missing = len(self.parts.keys() - self._done(parts.read(self.out)).keys())
                 raise DistributedError(
                     f"{missing} of {len(self.parts)} shards are missing in {self.out}, and no "
                     f"other process is at work there: give the same command again"

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from audiovq import inference
 from audiovq.errors import AudioError
 
 
@@ -71,7 +72,4 @@ class Features(ABC):
 
 def finite(blocks: Iterable[Float[Tensor, "1 1 _"]]) -> Iterator[Float[Tensor, "1 1 _"]]:
     """Pass blocks on, refusing NaN and infinity."""
-    for block in blocks:
-        if not bool(torch.isfinite(block).all()):
-            raise AudioError("the waveform holds NaN or infinity; repair it before encoding")
-        yield block
+    return map(inference.finite, blocks)

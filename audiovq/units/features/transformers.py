@@ -17,6 +17,7 @@ from audiovq import _torchaudio  # noqa: F401
 from audiovq.audio import MAX_RATE, MIN_RATE
 from audiovq.errors import CheckpointError, ConfigError
 from audiovq.units.features._base import Features, finite
+from audiovq.units.optional import need
 
 # Audio up to _WHOLE seconds is computed at once, as everyone does; of longer audio, stretches of
 # _CORE seconds with _CONTEXT seconds heard on either side. Part of what the features are.
@@ -166,14 +167,9 @@ def _load(folder: Path) -> Any:
             f"{folder} has no safetensors weights, and pickles such as pytorch_model.bin are not "
             f"read: if you trust it, convert it once with transformers' save_pretrained"
         )
+    transformers = need("transformers", "features of a transformers model", "audiovq[hf]")
     try:
-        from transformers import AutoModel  # noqa: PLC0415
-    except ImportError:
-        raise ConfigError(
-            'features of a transformers model need transformers: pip install "audiovq[hf]"'
-        ) from None
-    try:
-        model, found = AutoModel.from_pretrained(
+        model, found = transformers.AutoModel.from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
