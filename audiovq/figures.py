@@ -17,6 +17,9 @@ from audiovq.losses.spectral import MelFilters, Spectrogram
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+_WINDOW, _BANDS = 1024, 80  # samples; mel bands
 
 
 def can_draw() -> bool:
@@ -57,36 +60,47 @@ def spectrograms(
     """
     figure = blank(9.0, 1.9 * len(sounds) + 0.5)
     axes = np.atleast_1d(figure.subplots(len(sounds), 1, sharex=True))
-    spectrogram = Spectrogram(1024)
-    filters = MelFilters(sample_rate, 1024, 80)
-    centres = filters.filters.argmax(dim=1).numpy() * sample_rate / 1024
-    kilohertz = [f for f in (0.5, 1, 2, 4, 8, 16) if 1000 * f < sample_rate / 2]
-    ticks = np.interp([1000 * f for f in kilohertz], centres, np.arange(80) + 0.5)
-    levels = {}
-    for label, x in sounds.items():
-        magnitude = filters(spectrogram(x[..., : int(seconds * sample_rate)]))
-        levels[label] = 20 * torch.log10(magnitude[0].clamp_min(1e-6))
+    levels = {
+        k: levels_of(x[..., : int(seconds * sample_rate)], sample_rate) for k, x in sounds.items()
+    }
     top = max(float(level.max()) for level in levels.values())
     image = None
     for ax, (label, level) in zip(axes, levels.items(), strict=True):
-        end = level.shape[1] * spectrogram.hop_length / sample_rate
-        image = ax.imshow(
-            (level - top).numpy(),
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            vmin=-80,
-            vmax=0,
-            extent=(0, end, 0, 80),
-            interpolation="nearest",
-        )
-        ax.set_yticks(ticks, [f"{f:g}" for f in kilohertz])
-        ax.set_ylabel("frequency (kHz)")
+        image = mel_image(ax, level - top, sample_rate)
         ax.set_title(label, loc="left", fontsize=10)
     axes[-1].set_xlabel("time (s)")
     assert image is not None
     figure.colorbar(image, ax=list(axes), label="level (dB)", pad=0.01)
     return figure
+
+
+def levels_of(x: Float[Tensor, "1 1 L"], sample_rate: int) -> Float[np.ndarray, "80 S"]:
+    """Return a log-mel spectrogram: dB, one column every 256 samples."""
+    magnitude = MelFilters(sample_rate, _WINDOW, _BANDS)(Spectrogram(_WINDOW)(x))[0]
+    level: np.ndarray = 20 * torch.log10(magnitude.clamp_min(1e-6)).numpy()
+    return level
+
+
+def mel_image(ax: "Axes", level: Float[np.ndarray, "80 S"], sample_rate: int) -> "AxesImage":
+    """Draw a log-mel spectrogram of at most 0 dB over time (s), with kHz on its side."""
+    end = level.shape[1] * (_WINDOW // 4) / sample_rate
+    image = ax.imshow(
+        level,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=-80,
+        vmax=0,
+        extent=(0, end, 0, _BANDS),
+        interpolation="nearest",
+    )
+    filters = MelFilters(sample_rate, _WINDOW, _BANDS).filters
+    centres = filters.argmax(dim=1).numpy() * sample_rate / _WINDOW
+    kilohertz = [f for f in (0.5, 1, 2, 4, 8, 16) if 1000 * f < sample_rate / 2]
+    ticks = np.interp([1000 * f for f in kilohertz], centres, np.arange(_BANDS) + 0.5)
+    ax.set_yticks(ticks, [f"{f:g}" for f in kilohertz])
+    ax.set_ylabel("frequency (kHz)")
+    return image
 
 
 def curves(

@@ -55,6 +55,8 @@ img { display: block; max-width: 100%; background: #fff; border-radius: 8px;
       border: 1px solid var(--line); padding: .5rem; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem;
       margin: 1rem 0; }
+.cards.of2 { grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }
+.cards.of1 { grid-template-columns: 1fr; }
 .cards > div { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
       padding: .8rem 1rem; font-size: .9rem; }
 .cards h3 { font-size: 1rem; margin: 0 0 .2rem; } .cards p { margin: 0 0 .5rem; }
@@ -78,14 +80,14 @@ class Card:
         title: heading.
         text: a line below it.
         alt: what the picture shows, for those who cannot see it.
-        figure: the picture.
+        figure: the picture; None: there is none.
         sounds: players, by label.
     """
 
     title: str
     text: str
     alt: str
-    figure: "Figure"
+    figure: "Figure | None"
     sounds: Mapping[str, Float[Tensor, "1 1 _"]]
 
 
@@ -185,10 +187,8 @@ class Page:
 
     def figure(self, figure: "Figure", caption: str) -> None:
         """Add a picture with a caption that also serves those who cannot see it."""
-        data = base64.b64encode(png(figure)).decode()
-        alt = html.escape(caption, quote=True)
         self._parts.append(
-            f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
+            f"<figure>{_picture(figure, caption)}"
             f"<figcaption>{html.escape(caption)}</figcaption></figure>"
         )
 
@@ -200,21 +200,19 @@ class Page:
         ]
         self._parts.append(f'<div class="sounds">{"".join(players)}</div>')
 
-    def cards(self, cards: Sequence[Card], sample_rate: int) -> None:
-        """Add cards in as many columns as fit."""
+    def cards(self, cards: Sequence[Card], sample_rate: int, *, columns: int = 3) -> None:
+        """Add cards in so many columns (1 to 3) or, on a narrow screen, in as many as fit."""
         made = []
         for card in cards:
-            data = base64.b64encode(png(card.figure)).decode()
             players = "".join(
                 f"<div><span>{html.escape(label)}</span>{_player(x, sample_rate)}</div>"
                 for label, x in card.sounds.items()
             )
             made.append(
                 f"<div><h3>{html.escape(card.title)}</h3><p>{html.escape(card.text)}</p>"
-                f'<img alt="{html.escape(card.alt, quote=True)}" '
-                f'src="data:image/png;base64,{data}">{players}</div>'
+                f"{'' if card.figure is None else _picture(card.figure, card.alt)}{players}</div>"
             )
-        self._parts.append(f'<div class="cards">{"".join(made)}</div>')
+        self._parts.append(f'<div class="cards of{columns}">{"".join(made)}</div>')
 
     def write(self, path: Path) -> None:
         """Write the page in one step."""
@@ -232,6 +230,11 @@ class Page:
 def _cell(text: str) -> str:
     first, *rest = text.split("\n")
     return html.escape(first) + "".join(f"<small>{html.escape(line)}</small>" for line in rest)
+
+
+def _picture(figure: "Figure", alt: str) -> str:
+    data = base64.b64encode(png(figure)).decode()
+    return f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
 
 
 def _player(x: Float[Tensor, "1 1 _"], sample_rate: int) -> str:

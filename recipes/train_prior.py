@@ -9,7 +9,7 @@ On several GPUs, or processes:
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,12 @@ from pydantic import Field
 from torch import nn
 
 from audiovq import config as configs
-from audiovq import distributed, report
+from audiovq import distributed
+from audiovq import prior as priors
 from audiovq.__main__ import run_recipe
 from audiovq.distributed import DistributedConfig
 from audiovq.errors import ConfigError, NonFiniteError
+from audiovq.eval import prior_page, prior_summary
 from audiovq.eval.prior_likelihood import nats
 from audiovq.losses.codes import mean_surprise, surprise
 from audiovq.prior._base import Condition
@@ -92,7 +94,9 @@ def main(config: Config) -> None:
         folder = runs.open_folder(config)
         with runs.alone_in(folder):
             train(config, sequences, held_out, folder)
-        runs.write_report(folder, config.run.dir, add_curves)
+        main_process = distributed.is_main()
+    if main_process:  # the others need not wait for it
+        write_report(config, sequences, held_out)
 
 
 def read_codes(config: Config) -> tuple[CodeSequences, CodeSequences]:
@@ -269,32 +273,17 @@ def make_measure(
     return measure
 
 
-def add_curves(page: report.Page, logs: Mapping[str, list[dict[str, Any]]]) -> None:
-    """Add the curves of bits per code, and what the codes cost in the end."""
-    page.heading("Bits per code")
-    keys = {
-        "training": "train/bits_per_code",
-        "held-out speakers": "validation/bits_per_code",
-        "held-out speakers, averaged weights": "validation/average/bits_per_code",
-        "held-out speakers, unigram of the training codes": "validation/unigram_bits_per_code",
-    }
-    found = {}
-    for name, entries in logs.items():
-        for label, key in keys.items():
-            series = report.from_log(entries, key)
-            if series[0]:
-                found[f"{name}, {label}" if len(logs) > 1 else label] = series
-    page.figure(
-        report.curves(found, "bits per code"),
-        "Training: with dropout, mean of each log window. Held-out speakers: whole utterances.",
-    )
-    rows = []
-    for name, entries in logs.items():
-        for e in entries:
-            if "validation/bits_per_code" in e:
-                figures = (e["validation/bits_per_code"], e["validation/bits_per_second"])
-                rows.append([name, e["step"], *(f"{v:.4f}" for v in figures)])
-    page.table(["run", "step", "bits per code", "bits per second"], rows)
+def write_report(config: Config, learned: CodeSequences, held_out: CodeSequences) -> None:
+    """Score held-out speakers with the best prior, and write the run's page."""
+    folder = Path(config.run.dir)
+    best = folder / "best"
+    name = config.prior.name
+    trained = priors.load(best if best.is_dir() else folder, [name] if "." in name else [])
+    trained.module.to(runs.pick_device(config.train.device))
+    chosen = held_out.spread(config.train.validation_utterances)
+    summary = prior_summary.summarise(trained, learned, chosen, config.codes)
+    prior_summary.write(folder / prior_summary.FILE, summary)
+    prior_page.write_run(folder, config.run.dir)
 
 
 if __name__ == "__main__":

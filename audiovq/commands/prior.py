@@ -100,9 +100,12 @@ def sample(
         Path, typer.Argument(help="a prior's folder, or a run folder that holds one as `model/`")
     ],
     model: ModelArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", help="folder for the wav files")] = Path(
-        "samples"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="folder for what is made  [default: samples, in PRIOR's run folder]"
+        ),
+    ] = None,
     number: Annotated[int, typer.Option(min=1, help="how many pieces")] = 1,
     seconds: Annotated[
         float, typer.Option(min=0.0, help="length of each, the prompt included (s)")
@@ -132,16 +135,25 @@ def sample(
 ) -> None:
     """Draw new speech: codes from a prior, decoded by the model that they are codes of.
 
-    Writes sample-000.wav and so on. With --prompt the pieces go on from a recording.
+    Writes sample-000.wav and so on or, with --prompt, continuation-000.wav, which goes on from a
+    recording; beside each a JSON file of its codes and how surprising each is; and report.html to
+    see and hear all that the folder holds. In the folder `samples` of the prior's run, the default
+    where there is one, pieces are in the run's report.html, too.
 
-    Example: audiovq sample runs/wavenet runs/vq -o samples --number 10 --temperature 0.9
+    Example: audiovq sample runs/wavenet runs/vq --number 10 --temperature 0.9
     """
+    from dataclasses import asdict
+
     from audiovq import audio
+    from audiovq.eval import prior_page, samples
     from audiovq.prior import load
     from audiovq.prior._generate import Wish, generate
 
     set_threads(threads)
-    paths = [out / f"sample-{i:03d}.wav" for i in range(number)]
+    run = prior_page.run_of(prior)
+    folder = out or ((run or Path()) / prior_page.SAMPLES)
+    stem = "sample" if prompt is None else "continuation"
+    paths = [folder / f"{stem}-{i:03d}.wav" for i in range(number)]
     if (there := [p for p in paths if p.exists()]) and not force:
         raise ConfigError(f"{there[0]} exists already; add --force to replace")
     autoencoder = load_model(model, device, plugin)
@@ -152,7 +164,15 @@ def sample(
         top_k=top_k, top_p=top_p, guidance=guidance, seed=seed,
     )  # fmt: skip
     x = None if prompt is None else audio.load(prompt, autoencoder.sample_rate)
-    out.mkdir(parents=True, exist_ok=True)
-    for path, (_, x_hat) in zip(paths, generate(trained, autoencoder, wish, x), strict=True):
-        audio.save(path, x_hat, autoencoder.sample_rate)
-        print(f"{path}\t{x_hat.shape[-1] / autoencoder.sample_rate:.2f} s")
+    given = 0 if x is None else x.shape[-1] // autoencoder.hop_length
+    folder.mkdir(parents=True, exist_ok=True)
+    pieces = zip(paths, generate(trained, autoencoder, wish, x), strict=True)
+    for item, (path, (codes, x_hat)) in enumerate(pieces):
+        settings = {
+            "prompt": None if prompt is None else prompt.name, "item": item, **asdict(wish)
+        }  # fmt: skip
+        piece = samples.write(path, trained, codes, x_hat, prompt=given, settings=settings)
+        length = x_hat.shape[-1] / autoencoder.sample_rate
+        print(f"{path}\t{length:.2f} s\t{samples.costs(piece)}")
+    prior_page.write_samples(folder, run)
+    print(f"page: {folder / 'report.html'}")
