@@ -83,7 +83,7 @@ def levels_of(x: Float[Tensor, "1 1 L"], sample_rate: int) -> Float[np.ndarray, 
 
 def mel_image(ax: "Axes", level: Float[np.ndarray, "80 S"], sample_rate: int) -> "AxesImage":
     """Draw a log-mel spectrogram of at most 0 dB over time (s), with kHz on its side."""
-    end = level.shape[1] * (_WINDOW // 4) / sample_rate
+    step = _WINDOW / 4 / sample_rate
     image = ax.imshow(
         level,
         origin="lower",
@@ -91,9 +91,10 @@ def mel_image(ax: "Axes", level: Float[np.ndarray, "80 S"], sample_rate: int) ->
         cmap="magma",
         vmin=-80,
         vmax=0,
-        extent=(0, end, 0, _BANDS),
+        extent=(-0.5 * step, (level.shape[1] - 0.5) * step, 0, _BANDS),  # windows are centred
         interpolation="nearest",
     )
+    ax.set_xlim(left=0)
     filters = MelFilters(sample_rate, _WINDOW, _BANDS).filters
     centres = filters.argmax(dim=1).numpy() * sample_rate / _WINDOW
     kilohertz = [f for f in (0.5, 1, 2, 4, 8, 16) if 1000 * f < sample_rate / 2]

@@ -240,9 +240,9 @@ def _picture(figure: "Figure", alt: str) -> str:
 def _player(x: Float[Tensor, "1 1 _"], sample_rate: int) -> str:
     buffer = io.BytesIO()
     samples = x.reshape(-1).clamp(-1, 1).numpy()
-    soundfile.write(buffer, samples, sample_rate, format="WAV", subtype="PCM_16")
+    soundfile.write(buffer, samples, sample_rate, format="FLAC", subtype="PCM_16")
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
+    return f'<audio controls src="data:audio/flac;base64,{data}"></audio>'
 
 
 def _evaluation_row(name: str, reports: Sequence[Report]) -> str:

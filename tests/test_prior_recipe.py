@@ -114,6 +114,7 @@ def test_a_run_folder_holds_what_is_promised(undisturbed, codes):
     names = {p.name for p in undisturbed.iterdir()}
     assert names == {
         "config.yaml", "log.jsonl", "checkpoints", "report.html", "model", "best", "average",
+        "held_out.json",
     }  # fmt: skip
     entries = read_log(undisturbed / "log.jsonl")
     assert {"train/loss", "train/bits_per_code", "lr"} <= entries[0].keys()

@@ -26,10 +26,11 @@ _FOLLOWS = (
     "codes that lead to each other. On the right: how often the next code is the same."
 )
 _STRIP = (
-    "Each code's surprise under the prior, over the spectrogram of its own 1/{rate:g} s. Dashed: "
-    "the mean. Surprise is minus log2 of the probability that the prior, as learned, gives the "
-    "code after those before it; a low temperature draws codes that do not surprise it."
+    "Each code's surprise under the prior, over the spectrogram of its own {milliseconds:g} ms. "
+    "{mark} Surprise is minus log2 of the probability that the prior, as learned, gives the code "
+    "after those before it; a low temperature draws codes that do not surprise it."
 )
+_MARKS = ("Dashed: the mean.", "Each row is a codebook.")
 
 
 def write_run(folder: Path, name: str) -> None:
@@ -192,7 +193,8 @@ def add_pieces(page: report.Page, pieces: Sequence[Piece], held_out: float | Non
     if held_out is not None:
         page.text(f"Real speech of held-out speakers costs {held_out:.2f} bits per code.")
     first = pieces[0]
-    page.text(_STRIP.format(rate=first.sample_rate / first.hop_length), note=True)
+    span, mark = 1000 * first.hop_length / first.sample_rate, _MARKS[len(first.bits) > 1]
+    page.text(_STRIP.format(milliseconds=span, mark=mark), note=True)
     groups: dict[tuple[bool, int], list[report.Card]] = {}
     for p in pieces:
         long = p.x.shape[-1] > prior_figures.LONG * p.sample_rate

@@ -14,7 +14,7 @@ from audiovq import audio, release
 from audiovq import config as configs
 from audiovq.config import Config
 from audiovq.data.manifest import Manifest
-from audiovq.errors import AudioError, CheckpointError
+from audiovq.errors import CheckpointError, ManifestError
 from audiovq.eval.surprise import bits
 from audiovq.files import atomic_write
 from audiovq.prior._release import TrainedPrior
@@ -120,14 +120,17 @@ def recordings(
     """Return real recordings, spread evenly over the utterances, with the surprise of their codes.
 
     Raises:
-        AudioError: a recording cannot be read, or the manifest has none of that name.
+        AudioError: a recording cannot be read.
+        ManifestError: the manifest does not name it.
     """
     chosen, rate = sequences.spread(number), sequences.metadata.sample_rate
     records = {r.id: r for r in manifest.records}
     pieces = []
     for name, speaker, codes in zip(chosen.ids, chosen.speakers, chosen.codes, strict=True):
         if name not in records:
-            raise AudioError(f"{manifest.path} has no utterance {name!r}: give the codes' manifest")
+            raise ManifestError(
+                f"{manifest.path} has no utterance {name!r}: give the codes' manifest"
+            )
         pieces.append(
             Piece(
                 title=name,
@@ -161,7 +164,7 @@ def _piece(path: Path, sample: Sample, x: Float[Tensor, "1 1 L"]) -> Piece:
     if not sample.bits[0] or len({len(row) for row in sample.bits}) > 1:
         raise CheckpointError(f"{path} is damaged: its rows of codes differ in length or are empty")
     found = np.array(sample.bits, np.float64)
-    shown = {k: v for k, v in sample.settings.items() if k in _SHOWN and v is not None}
+    shown = {k: v for k in _SHOWN if (v := sample.settings.get(k)) is not None}
     return Piece(
         title=path.stem,
         x=x,

@@ -13,7 +13,7 @@ from audiovq.prior._release import TrainedPrior
 from audiovq.units.sequences import CodeSequences
 
 MOST = 48.0  # bits; one code in 10^14
-Bits = Float64[np.ndarray, "K T"]
+Bits = Float64[np.ndarray, "K _"]
 
 
 @torch.no_grad()

@@ -42,7 +42,7 @@ def lift(pairs: Int64[np.ndarray, "M1 M1"]) -> Float64[np.ndarray, "M M"]:
     The half keeps a pair that was never seen finite, and one that was not expected either at 0.
     """
     left, right = pairs.sum(axis=1), pairs.sum(axis=0)
-    expected = np.outer(left, right) / max(1, int(pairs.sum()))
+    expected = np.outer(left / max(1, int(left.sum())), right)
     found: np.ndarray = np.log2((pairs + 0.5) / (expected + 0.5))[:-1, :-1]
     return found
 

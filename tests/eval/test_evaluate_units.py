@@ -293,7 +293,7 @@ def test_the_command_writes_tables_and_page(place, run, tmp_path):
     assert names == {"table.md", "table.csv", "table.json", "report.html"}
     page = (out / "report.html").read_text()
     assert "Unit cards" in page
-    assert page.count("data:audio/wav") >= 12
+    assert page.count("data:audio/flac") >= 12
     code, text, _ = run("evaluate-units", place / "good", place / "corpus.jsonl", "--json", *FEW)
     assert json.loads(text)["values"]["pnmi"]["value"] > 0.6
 

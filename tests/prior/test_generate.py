@@ -83,22 +83,54 @@ def test_wishes_that_cannot_be_met():
         pieces(Wish(), trained=prior(small_model(seed=1)))
 
 
-def test_the_command_writes_wav_files(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with a model, and a run folder with a prior of its codes."""
     MODEL.save(tmp_path / "vq")
-    prior().save(tmp_path / "prior")
-    words = ["prior", "vq", "-o", "new", "--number", "2", "--seconds", "0.05", "--label", "ann"]
+    prior().save(tmp_path / "run" / "best")
+    (tmp_path / "run" / "config.yaml").touch()
+    (tmp_path / "run" / "log.jsonl").write_text('{"step": 0, "train/bits_per_code": 2.5}\n')
     monkeypatch.chdir(tmp_path)
+    return tmp_path
 
-    def run(*more):
-        monkeypatch.setattr(sys, "argv", ["audiovq", "sample", *words, *more])
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def go(*words):
+        words = ["sample", *words, "--seconds", "0.05", "--label", "ann"]
+        monkeypatch.setattr(sys, "argv", ["audiovq", *words])
         with pytest.raises(SystemExit) as stop:
             main()
         return stop.value.code or 0, capsys.readouterr()
 
-    code, said = run("--temperature", "0.9", "--top-p", "0.9")
+    return go
+
+
+def test_the_command_writes_wav_files_what_they_are_and_a_page(place, run):
+    words = ("run/best", "vq", "-o", "new", "--number", "2")
+    code, said = run(*words, "--temperature", "0.9", "--top-p", "0.9")
     assert code == 0, said.err
-    assert said.out.splitlines()[0] == "new/sample-000.wav\t0.05 s"
-    assert audio.probe(tmp_path / "new" / "sample-001.wav").num_samples == 800
-    code, said = run()
+    lines = said.out.splitlines()
+    assert lines[0].startswith("new/sample-000.wav\t0.05 s\t")
+    assert lines[-1] == "page: new/report.html"
+    assert audio.probe(place / "new" / "sample-001.wav").num_samples == 800
+    names = {f"sample-00{i}.{end}" for i in (0, 1) for end in ("wav", "json")}
+    assert {p.name for p in (place / "new").iterdir()} == names | {"report.html"}
+    assert (place / "new" / "report.html").read_text("utf-8").count("<audio") == 2
+    assert not (place / "run" / "report.html").exists()
+    code, said = run(*words)
     assert (code, "add --force" in said.err) == (2, True)
-    assert run("--force")[0] == 0
+    assert run(*words, "--force")[0] == 0
+
+
+def test_samples_and_continuations_of_a_run_are_in_its_report(place, run):
+    audio.save(place / "said.wav", noise(1, 300), MODEL.sample_rate)
+    assert run("run/best", "vq")[0] == 0
+    code, said = run("run/best", "vq", "--prompt", "said.wav")
+    assert code == 0, said.err
+    assert "after a prompt of 0.02 s" in said.out
+    names = sorted(p.name for p in (place / "run" / "samples").glob("*.wav"))
+    assert names == ["continuation-000.wav", "sample-000.wav"]
+    page = (place / "run" / "report.html").read_text("utf-8")
+    assert page.count("<audio") == 2
+    assert "prompt said.wav, label ann, temperature 1.0" in page
