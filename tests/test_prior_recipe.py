@@ -48,6 +48,12 @@ def codes(tmp_path_factory) -> Path:
     return write(tmp_path_factory.mktemp("codes") / "units", list(made), metadata(SIZES))
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """Half a second for each run; those of `undisturbed`, made before this, are drawn."""
+    monkeypatch.setattr("audiovq.report.can_draw", lambda: False)
+
+
 def settings(codes, folder, *changes):
     values = configs.read_yaml(share.config_path("smoke", "prior"))
     assignments = [*TINY, f"codes={codes}", f"run.dir={folder}", *changes]
@@ -116,6 +122,7 @@ def test_a_run_folder_holds_what_is_promised(undisturbed, codes):
         "config.yaml", "log.jsonl", "checkpoints", "report.html", "model", "best", "average",
         "held_out.json",
     }  # fmt: skip
+    assert (undisturbed / "report.html").read_text("utf-8").count("<img") == 6
     entries = read_log(undisturbed / "log.jsonl")
     assert {"train/loss", "train/bits_per_code", "lr"} <= entries[0].keys()
     last = entries[-1]

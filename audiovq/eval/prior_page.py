@@ -88,7 +88,9 @@ def write_samples(folder: Path, run: Path | None = None) -> None:
         run: the run folder of the prior, if there is one.
     """
     page = folder / "report.html"
-    title = "Speech drawn from a prior" if run is None else f"Speech drawn from {run.name}"
+    title = (
+        "Speech drawn from a prior" if run is None else f"Speech drawn from {run.resolve().name}"
+    )
     write(page, title, samples.read(folder), held_out=held_out_bits(run))
     if run is not None and folder.resolve() == (run / SAMPLES).resolve():
         write_run(run, str(run))
