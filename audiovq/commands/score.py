@@ -1,5 +1,7 @@
 """The command that says what codes cost under a prior, and what that says of the speech."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +20,7 @@ from audiovq.commands._app import (
     print_json,
     set_threads,
 )
-from audiovq.errors import CheckpointError, ConfigError
+from audiovq.errors import CheckpointError, ConfigError, NonFiniteError
 
 if TYPE_CHECKING:
     from audiovq.eval.likelihood_bound import Speech
@@ -119,12 +121,13 @@ def score(
     if model is not None and manifest is not None:
         autoencoder = load_model(model, device, plugin)
         speech = _speech(found, sequences, autoencoder, manifest, fit_split.value, likelihood)
-    scores = _scores(priors, sequences, (split.value, str(units)), codes)
+    named = list(zip(folders, priors, strict=True))
+    scores = _scores(named, sequences, (split.value, str(units)), codes)
     values, text = scores[0].to_dict(), [scores[0].table()]
     if each:
         text.append(scores[0].each())
     if beside:
-        comparison = _compare(folders, priors, scores)
+        comparison = _compare(named, scores)
         values["beside"] = comparison.to_dict()
         text.append(comparison.table())
     if speech is not None:
@@ -144,16 +147,23 @@ def _load(
     from audiovq.prior import load
 
     trained = load(path, plugins)
-    try:
+    with _naming(path):
         trained.check(metadata.model_hash, metadata.codebook_sizes, str(units))
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
     trained.module.to(check_device(device))
     return trained
 
 
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say of which of several priors an error is."""
+    try:
+        yield
+    except (CheckpointError, NonFiniteError) as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
 def _scores(
-    priors: "list[TrainedPrior]",
+    priors: "list[tuple[Path, TrainedPrior]]",
     sequences: "CodeSequences",
     what: tuple[str, str],
     codes: Path | None,
@@ -162,13 +172,15 @@ def _scores(
     from audiovq.eval import prior_codes
     from audiovq.eval.prior_score import score as run
 
-    first, *others = priors
-    if codes is None:
-        found = run(first, sequences, *what)
-    else:
-        with prior_codes.writing(codes, sequences, first.fingerprint()) as add:
-            found = run(first, sequences, *what, add)
-    return [found, *(run(p, sequences, *what) for p in others)]
+    found: list[Score] = []
+    for path, trained in priors:
+        with _naming(path):
+            if codes is not None and not found:
+                with prior_codes.writing(codes, sequences, trained.fingerprint()) as add:
+                    found.append(run(trained, sequences, *what, add))
+            else:
+                found.append(run(trained, sequences, *what))
+    return found
 
 
 def _check_codes(path: Path) -> None:
@@ -177,13 +189,11 @@ def _check_codes(path: Path) -> None:
     prior_codes.check(path)
 
 
-def _compare(
-    folders: list[Path], priors: "list[TrainedPrior]", scores: "list[Score]"
-) -> "Comparison":
+def _compare(priors: "list[tuple[Path, TrainedPrior]]", scores: "list[Score]") -> "Comparison":
     from audiovq.eval.prior_compare import compare
 
-    counts = [not any(True for _ in p.module.parameters()) for p in priors]
-    return compare([str(folder) for folder in folders], scores, counts)
+    counts = [not any(True for _ in trained.module.parameters()) for _, trained in priors]
+    return compare([str(path) for path, _ in priors], scores, counts)
 
 
 def _speech(
