@@ -1,6 +1,5 @@
 """Decoded codes beside the audio they are of: how far one is from the other."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -90,8 +89,8 @@ def check(model: Decodes, manifest: Manifest, sequences: CodeSequences, where: s
 
 def residuals(
     model: Decodes, manifest: Manifest, sequences: CodeSequences, *, progress: bool = False
-) -> Residuals:
-    """Decode every utterance's codes and compare the sound with the audio.
+) -> tuple[Residuals, Residuals]:
+    """Decode every utterance's codes and compare the sound, and silence, with the audio.
 
     Utterances are decoded one by one; the audio goes by in blocks. A decoder that takes speakers
     is told those it knows.
@@ -100,14 +99,14 @@ def residuals(
         AudioError: a recording cannot be read, or is not as long as its codes say.
     """
     records = {r.id: r for r in manifest.records}
-    found = np.zeros((3, len(sequences)))
+    found = np.zeros((5, len(sequences)))
     bar = tqdm(range(len(sequences)), desc="decoding", unit="utt", disable=not progress)
     for i in bar:
         name = sequences.ids[i]
         codes, samples = sequences.codes[i].long(), int(sequences.samples[i])
         x_hat = _decoded(model, codes, samples, sequences.speakers[i])
         found[:, i] = _compare(x_hat, manifest, records[name], model.sample_rate)
-    return Residuals(*found)
+    return Residuals(*found[:3]), Residuals(found[0], *found[3:])
 
 
 def _decoded(
@@ -121,22 +120,22 @@ def _decoded(
 
 def _compare(
     x_hat: Float[Tensor, "1 1 L"], manifest: Manifest, record: Record, sample_rate: int
-) -> tuple[float, float, float]:
-    """Return the number of samples, and sums of |x - x_hat| and of its square, in float64."""
-    start, absolute, squared = 0, 0.0, 0.0
+) -> Float64[np.ndarray, "5"]:
+    """Return the number of samples, and sums of |x - x_hat|, its square, |x| and its square."""
+    start, sums = 0, np.zeros(4)
     for block in manifest.blocks(record, sample_rate):
         end = start + block.shape[-1]
         if end > x_hat.shape[-1]:
             break
-        rest = (block - x_hat[..., start:end]).double()
-        absolute += float(rest.abs().sum())
-        squared += float(rest.square().sum())
+        x = block.double()
+        rest = x - x_hat[..., start:end]
+        sums += [float(s.sum()) for s in (rest.abs(), rest.square(), x.abs(), x.square())]
         start = end
     if start != x_hat.shape[-1]:
         raise AudioError(
             f"{manifest.file(record)} has not the {x_hat.shape[-1]} samples at {sample_rate} Hz "
             f"that {record.id!r} has codes for: prepare and extract again"
         )
-    if not math.isfinite(squared):
+    if not np.isfinite(sums).all():
         raise AudioError(f"{manifest.file(record)}, or what is decoded for it, holds NaN")
-    return float(start), absolute, squared
+    return np.array([start, *sums])

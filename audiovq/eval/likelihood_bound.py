@@ -13,6 +13,9 @@ x is continuous, so a density may exceed 1 and its logarithm may be of either si
 of 16-bit samples, 2^-15 as x spans [-1, 1], it is about the probability of x rounded to 16 bits;
 minus its log2 is bits per sample that compare with a lossless coder's. That holds while the scale
 is well above the step.
+
+Beside it the density around silence, for which nothing is coded. A decoder that was trained on
+spectra need not get the phase right, and may explain samples no better than that.
 """
 
 import math
@@ -43,6 +46,7 @@ class Bound:
         fitted: where the scale is from.
         density: log p(x | codes).
         rate: log P(codes).
+        silence: log p(x) around silence, no codes told, with a scale of its own.
         sequences: the utterances.
     """
 
@@ -51,11 +55,15 @@ class Bound:
     fitted: Mapping[str, Any]
     density: Float64[np.ndarray, "U"]
     rate: Float64[np.ndarray, "U"]
+    silence: Float64[np.ndarray, "U"]
     sequences: CodeSequences
 
     def terms(self) -> dict[str, Float64[np.ndarray, "U"]]:
-        """Return density, rate and their sum, the bound."""
-        return {"density": self.density, "rate": self.rate, "bound": self.density + self.rate}
+        """Return density, rate, their sum, which is the bound, and what silence gives."""
+        bound = self.density + self.rate
+        return {
+            "density": self.density, "rate": self.rate, "bound": bound, "silence": self.silence,
+        }  # fmt: skip
 
     def per_second(self) -> dict[str, Estimate]:
         """Return each term in nats per second."""
@@ -91,21 +99,22 @@ class Bound:
             "density": "log p(x | codes), a density",
             "rate": "log P(codes), the prior",
             "bound": "their sum, at most log p(x)",
+            "silence": "no codes: x around silence",
         }
         f = self.fitted
         where = f"{f['utterances']} utterances ({f['seconds']:,.0f} s) of the split {f['split']}"
         lines = [
             f"{self.likelihood}, scale {self.scale:.6f}, fitted on {where}",
-            f"{'':<32}{'nats per second':>34}{'bits per sample':>26}",
+            f"{'':<32}{'nats per second':>34}{'bits per sample':>28}",
         ]
         second, sample, coded = self.per_second(), self.per_sample(), self.as_16_bit()
         for name, label in labels.items():
-            cells = f"{second[name].text(1):>34}{sample[name].text(4):>26}"
+            cells = f"{second[name].text(1):>34}{sample[name].text(4):>28}"
             lines.append(f"{label:<32}{cells}")
         if coded is None:
             lines.append("the scale is under the step of 16 bits: no reading as 16-bit samples")
         else:
-            lines.append(f"{'cost as 16-bit samples':<32}{'':>34}{coded.text(4):>26}")
+            lines.append(f"{'cost as 16-bit samples':<32}{'':>34}{coded.text(4):>28}")
         return "\n".join([*lines, how(list(second.values()))])
 
     def _over(self, under: Float64[np.ndarray, "U"], by: float) -> dict[str, Estimate]:
@@ -179,7 +188,7 @@ class Speech:
             ConfigError: the decoder gives what scales are fitted on exactly.
         """
         self.check()
-        fit, scored = (
+        (fit, fit_silent), (scored, silent) = (
             residuals(self.model, self.manifest, s, progress=progress)
             for s in (self.fit, self.sequences)
         )
@@ -188,7 +197,7 @@ class Speech:
             "utterances": len(self.fit),
             "seconds": float(self.fit.seconds.sum()),
         }
-        scales = {name: fitted_scale(fit, name) for name in self.likelihoods}
+        scales = {n: (fitted_scale(fit, n), fitted_scale(fit_silent, n)) for n in self.likelihoods}
         return [
             Bound(
                 likelihood=name,
@@ -196,9 +205,10 @@ class Speech:
                 fitted=fitted,
                 density=log_density(scored, name, scale),
                 rate=-costs,
+                silence=log_density(silent, name, around_silence),
                 sequences=self.sequences,
             )
-            for name, scale in scales.items()
+            for name, (scale, around_silence) in scales.items()
         ]
 
 

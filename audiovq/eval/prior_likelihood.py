@@ -9,11 +9,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from audiovq.errors import ConfigError, NonFiniteError
-from audiovq.prior._base import Condition
+from audiovq.prior._base import Condition, Prior
 from audiovq.prior._release import TrainedPrior
 from audiovq.units.sequences import CodeSequences
 
-_LOGITS = 1 << 22  # at a time, 4 bytes each, unless one utterance alone has more
+# logits at a time, 4 bytes each, unless one utterance alone has more; few stay in a CPU's cache
+_LOGITS = 1 << 20
+_LOGITS_ON_GPU = 1 << 24
 _STRETCH = 1 << 21  # codes whose nats are held at a time, until all before them are there
 
 Each = Callable[[int, Float32[np.ndarray, "K T"]], None]
@@ -43,10 +45,11 @@ def code_nats(
     """
     labels = trained.label_index(speakers)
     frames = [c.shape[1] for c in codes]
+    most = _most_frames(trained)
     for stretch in _stretches(frames, trained.module.num_codebooks):
         longest_first = sorted(stretch, key=lambda i: -frames[i])
         found: dict[int, Float32[np.ndarray, "K T"]] = {}
-        for chosen in _batches(trained, frames, longest_first[part[0] :: part[1]]):
+        for chosen in _batches(most, frames, longest_first[part[0] :: part[1]]):
             given = [codes[i] for i in chosen]
             found |= zip(chosen, _batch(trained, given, labels[list(chosen)]), strict=True)
         yield from sorted(found.items())
@@ -98,7 +101,7 @@ def _batch(
 ) -> Iterator[Float32[np.ndarray, "K T"]]:
     """Yield the nats of each item's codes."""
     prior = trained.module
-    device = next((t.device for t in [*prior.parameters(), *prior.buffers()]), torch.device("cpu"))
+    device = _device(prior)
     rows = [_checked(c, prior.codebook_sizes).T.long() for c in codes]
     padded = pad_sequence(rows, batch_first=True).transpose(1, 2).to(device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
@@ -140,16 +143,23 @@ def _stretches(frames: Sequence[int], rows: int) -> Iterator[range]:
         yield range(start, len(frames))
 
 
-def _batches(
-    trained: TrainedPrior, frames: Sequence[int], order: Sequence[int]
-) -> Iterator[Sequence[int]]:
-    """Yield utterances by number, those of a batch about equally long."""
+def _most_frames(trained: TrainedPrior) -> int:
+    """Return how many frames a batch may have, padding included."""
     prior = trained.module
-    per_frame = prior.num_codebooks * max(prior.codebook_sizes)
+    logits = _LOGITS if _device(prior).type == "cpu" else _LOGITS_ON_GPU
+    return logits // (prior.num_codebooks * max(prior.codebook_sizes))
+
+
+def _device(prior: Prior) -> torch.device:
+    return next((t.device for t in [*prior.parameters(), *prior.buffers()]), torch.device("cpu"))
+
+
+def _batches(most: int, frames: Sequence[int], order: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield utterances by number, those of a batch about equally long."""
     batch: list[int] = []
     for i in order:
         longest = frames[batch[0]] if batch else 0
-        if batch and (len(batch) + 1) * longest * per_frame > _LOGITS:
+        if batch and (len(batch) + 1) * longest > most:
             yield batch
             batch = []
         batch.append(i)

@@ -163,6 +163,10 @@ def test_rates_and_the_reading_as_16_bits(prior):
     assert bound.as_16_bit().value == pytest.approx(exact, abs=1e-3)
     low, high = bound.as_16_bit().low, bound.as_16_bit().high
     assert low < bound.as_16_bit().value < high
+    x = torch.cat([sounds[n] for n in speech.fit.ids]).double().numpy()
+    y = torch.cat([sounds[n] for n in speech.sequences.ids]).double().numpy()
+    silence = laplace.logpdf(y, scale=laplace.fit(x, floc=0)[1]).sum()
+    assert bound.terms()["silence"].sum() == pytest.approx(silence)
     values = bound.to_dict()["utterances"]
     assert sum(u["nats"]["bound"] for u in values) == pytest.approx(total)
     assert values[0]["bits_per_sample"]["density"] == pytest.approx(
@@ -181,7 +185,8 @@ def test_under_the_step_of_16_bits_there_is_no_such_reading(prior):
 
 def test_a_decoder_that_takes_speakers_is_told_them(prior):
     speech, _ = toy(0.0, model=Levels(("s2", "s0")))
-    found = residuals(speech.model, speech.manifest, speech.sequences)
+    found, silent = residuals(speech.model, speech.manifest, speech.sequences)
+    assert silent.absolute / silent.samples == pytest.approx([0.2] * 6)
     moved = [0.1, 0.0, 0.05, 0.0, 0.0, 0.0]
     assert found.absolute / found.samples == pytest.approx(moved, abs=1e-6)
 
