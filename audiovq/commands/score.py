@@ -36,7 +36,8 @@ FIT_UTTERANCES = 500  # that a scale is fitted on at most, spread over the split
 EXPLAINED = """\
 bound on the log-likelihood of the waveform x: log p(x) >= log p(x | codes) + log P(codes)
 x is continuous: a density may exceed 1, so its logarithm may be of either sign; higher is better.
-The cost is what a coder of x rounded to 16 bits would need: 15 minus the bound's bits per sample.\
+The cost is what a coder of x rounded to 16 bits would need: 15 minus the bound's bits per sample.
+Around silence nothing is coded; a decoder trained on spectra, not samples, may do no better.\
 """
 
 PriorArgument = Annotated[
