@@ -68,6 +68,12 @@ def evaluate_units(
         str | None,
         typer.Option(help="what made the units, if it is no longer there; adds their stability"),
     ] = None,
+    prior: Annotated[
+        list[Path],
+        typer.Option(
+            help="a prior trained on codes of UNITS' model, or of one beside (repeatable)"
+        ),
+    ] = [],  # noqa: B006
     skip: Annotated[str, typer.Option(help=f"parts to leave out, with commas: {PARTS}")] = "",
     seed: Annotated[int, typer.Option(min=0, help="of every draw")] = 0,
     threads: Threads = 1,
@@ -78,7 +84,8 @@ def evaluate_units(
     """Say what units are worth as phones, as a code, and what else is in them, with intervals.
 
     Everything that UNITS and MANIFEST allow is measured, and what is left out is said: phones,
-    boundaries and ABX need an alignment, a speaker probe two speakers, word recognition few texts.
+    boundaries and ABX need an alignment, a speaker probe two speakers, word recognition few texts,
+    the prior-coded bitrate a prior of the same codes (--prior), which has seen its training split.
 
     Example: audiovq evaluate-units units timit.jsonl -o units-report
     """
@@ -86,6 +93,7 @@ def evaluate_units(
     from audiovq.data import manifest as manifests
     from audiovq.eval.evaluate_units import Options
     from audiovq.eval.evaluate_units import evaluate_units as run
+    from audiovq.prior import load as load_prior
     from audiovq.units import load
     from audiovq.units.sources import reopen
 
@@ -114,6 +122,7 @@ def evaluate_units(
         beside=[load(b) for b in beside],
         fit_manifest=None if fit_manifest is None else manifests.read(fit_manifest),
         coder=reopen(found, model, device=device, plugins=plugin) if stability or model else None,
+        priors=[load_prior(p, plugin) for p in prior],
     )
     if out is not None:
         _write(out, result, corpora, corpus, seed)

@@ -1,4 +1,4 @@
-"""Commands that train priors over codes, and score codes with them."""
+"""Commands that train priors over codes, and draw speech from them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,10 +7,8 @@ import typer
 
 from audiovq.commands._app import (
     Device,
-    Json,
     ModelArgument,
     Plugin,
-    SplitName,
     Threads,
     app,
     check_device,
@@ -50,48 +48,6 @@ def train_prior(
     recipe.main(resolved)
     if not share.is_follower():
         print(f"prior: {Path(resolved.run.dir) / 'model'}")
-
-
-@app.command()
-def score(
-    prior: Annotated[
-        Path, typer.Argument(help="a prior's folder, or a run folder that holds one as `model/`")
-    ],
-    units: Annotated[Path, typer.Argument(help="a folder made by `audiovq extract`")],
-    split: Annotated[SplitName, typer.Option(help="which utterances")] = SplitName.test,
-    each: Annotated[bool, typer.Option("--each", help="list every utterance, too")] = False,
-    threads: Threads = 1,
-    as_json: Json = False,
-    device: Device = "cpu",
-    plugin: Plugin = [],  # noqa: B006
-) -> None:
-    """Say what codes cost under a prior: nats, bits per code, bits per second, perplexity.
-
-    Beside it what they cost without one: nominal, by the training codes' frequencies, by their
-    own, and as runs of equal codes without and with durations. In brackets: 95 % intervals over
-    speakers. --json holds every utterance.
-
-    Example: audiovq score runs/prior/best units
-    """
-    from audiovq.eval.prior_score import score as run
-    from audiovq.prior import load
-    from audiovq.units import load as load_units
-    from audiovq.units.sequences import read_split
-
-    set_threads(threads)
-    trained = load(prior, plugin)
-    found = load_units(units)
-    m = found.metadata
-    trained.check(m.model_hash, m.codebook_sizes, str(units))
-    trained.module.to(check_device(device))
-    sequences = read_split(found, None if split == SplitName.all else split.value)
-    result = run(trained, sequences, split.value, str(units))
-    if as_json:
-        print(result.to_json())
-        return
-    print(result.table())
-    if each:
-        print(f"\n{result.each()}")
 
 
 @app.command()

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from audiovq.data.manifest import Manifest
 from audiovq.errors import AudioVQError, ConfigError
-from audiovq.eval import labelled, machine
+from audiovq.eval import labelled, machine, unit_prior
 from audiovq.eval.coded import Coded, from_units
 from audiovq.eval.joint import join
 from audiovq.eval.labelled import Corpus
@@ -22,6 +22,7 @@ from audiovq.eval.unit_leaks import mfcc_frames
 from audiovq.eval.unit_parts import PARTS, Aids
 from audiovq.eval.unit_report import Result, UnitReport
 from audiovq.eval.unit_values import Figure
+from audiovq.prior._release import TrainedPrior
 from audiovq.units.coder import Coder
 from audiovq.units.reading import Units
 
@@ -70,6 +71,7 @@ def evaluate_units(
     beside: Sequence[Units] = (),
     fit_manifest: Manifest | None = None,
     coder: Coder | None = None,
+    priors: Sequence[TrainedPrior] = (),
 ) -> tuple[Result, list[Corpus]]:
     """Measure units, other units, and an MFCC baseline of equal size.
 
@@ -80,13 +82,15 @@ def evaluate_units(
         beside: other units of the same corpus.
         fit_manifest: where to fit the baseline, on its training split; None: the same manifest.
         coder: what made the units, for their stability and the vectors of their codes.
+        priors: each of the codes of one of the units, for its bitrate.
 
     Returns:
         the reports, and for each the utterances behind it.
 
     Raises:
-        ConfigError: no such codebook or part; the coder is not the one that made the units.
-        CheckpointError: units that do not fit the recordings.
+        ConfigError: no such codebook or part; the coder is not the one that made the units; two
+            priors are of the same codes.
+        CheckpointError: units that do not fit the recordings; a prior of other codes.
         ManifestError: nothing in common; overlapping alignments.
     """
     options = options or Options()
@@ -102,6 +106,7 @@ def evaluate_units(
     sources = [
         from_units(u, name, options.split) for u, name in zip([units, *beside], names, strict=True)
     ]
+    unit_prior.check(sources, priors)
     if coder is not None and sources[0].vectors is None:
         sources[0] = replace(sources[0], vectors=_vectors(coder))
     corpora = [_label(s, manifest, options, first=not i) for i, s in enumerate(sources)]
@@ -110,8 +115,9 @@ def evaluate_units(
         corpora[1:1], why = _baseline(corpora[0], manifest, fit_manifest, options)
     frames = mfcc_frames(corpora[0], manifest) if options.mfcc else None
     aids = Aids(
-        manifest=manifest, seed=options.seed, coder=coder, frames=frames, progress=options.progress
-    )
+        manifest=manifest, seed=options.seed, coder=coder, frames=frames,
+        progress=options.progress, priors=priors,
+    )  # fmt: skip
     reports = [_report(corpora[0], aids, options)]
     aids = replace(aids, coder=None, frames=None)  # ceilings are the same for all
     reports += [_report(c, aids, options) for c in corpora[1:]]

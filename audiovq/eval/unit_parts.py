@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from audiovq.data.manifest import Manifest
 from audiovq.errors import AudioError
-from audiovq.eval import boundaries, per, phones, unit_abx, unit_leaks, unit_rates
+from audiovq.eval import boundaries, per, phones, unit_abx, unit_leaks, unit_prior, unit_rates
 from audiovq.eval.labelled import Corpus
 from audiovq.eval.unit_values import Figure
+from audiovq.prior._release import TrainedPrior
 from audiovq.units.coder import Coder
 
 
@@ -21,6 +22,7 @@ class Aids:
         coder: makes the codes, for stability; None: not given.
         frames: MFCC of an utterance, for the ceilings of probes; None: without ceilings.
         progress: show bars on stderr.
+        priors: of any of the codes, for the rates of those.
     """
 
     manifest: Manifest
@@ -28,6 +30,7 @@ class Aids:
     coder: Coder | None = None
     frames: unit_leaks.Frames | None = None
     progress: bool = False
+    priors: Sequence[TrainedPrior] = ()
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,12 @@ _UNALIGNED = "the manifest has no phones; give --alignments, or prepare a corpus
 
 def rates(corpus: Corpus, aids: Aids) -> Outcome:
     """Measure rates and the use of the codebook."""
-    del aids
-    return Outcome(unit_rates.evaluate(corpus))
+    figures = unit_rates.evaluate(corpus)
+    trained = unit_prior.of(corpus.coded, aids.priors)
+    if trained is None:
+        return Outcome(figures)
+    more, notes = unit_prior.evaluate(corpus, trained)
+    return Outcome([*figures, *more], notes)
 
 
 def purity(corpus: Corpus, aids: Aids) -> Outcome:

@@ -7,9 +7,9 @@
    signal, since durations are lost, but what papers on deduplicated units print.
 4. runs with durations: runs per second times (H(code) + H(frames of a run | code)).
 
-Several rows of codes are costed one by one and added up. A fifth, under a trained prior, belongs
-to the prior and is not computed here. No rate includes the cost of a codebook or of a table of
-probabilities.
+Several rows of codes are costed one by one and added up. 2 to 4 are fitted to the very codes that
+they are of; what a trained prior makes of them is in `eval.unit_prior`. No rate includes the cost
+of a codebook or of a table of probabilities.
 """
 
 from collections.abc import Callable, Sequence

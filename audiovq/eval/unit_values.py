@@ -110,6 +110,15 @@ METRICS: dict[str, Metric] = {
         "bitrate of runs and durations", "bit/s", "", "runs per second times (entropy of their "
         "codes + entropy of a run's number of frames given its code): durations kept", 1,
     ),
+    "trained_unigram_bitrate": Metric(
+        "unigram bitrate, trained", "bit/s", "", "what the codes cost by how often each was in the "
+        "prior's training data, half a count added to each (cross-entropy)", 1,
+    ),
+    "prior_bitrate": Metric(
+        "prior-coded bitrate", "bit/s", "", "minus log2 of the probability that the prior "
+        "gives each utterance, whole and on its own, per second of audio: what an ideal arithmetic "
+        "coder needs that has the prior; only with --prior", 1,
+    ),
     "frame_rate": Metric("frame rate", "Hz", "", "codes of one row per second", 2),
     "run_rate": Metric(
         "run rate", "Hz", "", "runs of equal codes per second, of the chosen row", 2

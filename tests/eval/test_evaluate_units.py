@@ -13,19 +13,23 @@ from hypothesis import strategies as st
 from audiovq import units as unit_folders
 from audiovq.__main__ import main
 from audiovq.audio import save
+from audiovq.config import parse
 from audiovq.data import manifest as manifests
 from audiovq.data.manifest import Record
 from audiovq.errors import CheckpointError, ConfigError, ManifestError
 from audiovq.eval import evaluate_units as module
 from audiovq.eval import unit_leaks
 from audiovq.eval.evaluate_units import Options, evaluate_units
+from audiovq.eval.prior_score import score
 from audiovq.eval.unit_parts import PARTS, Aids
 from audiovq.eval.unit_report import Result
 from audiovq.files import sha256
+from audiovq.prior._release import About, TrainedPrior, about_codes
 from audiovq.units import store
 from audiovq.units.coder import ModelCoder
 from audiovq.units.metadata import Metadata, Shard, write_metadata
 from audiovq.units.record import UnitRecord
+from audiovq.units.sequences import read_split
 from tests.eval.corpora import corpus as small_corpus
 from tests.helpers import small_model
 
@@ -222,6 +226,31 @@ def test_units_of_another_hop_or_corpus_are_refused(place, corpus, tmp_path):
         )
     with pytest.raises(ConfigError, match="--codebook 3: good has rows 0 to 0"):
         evaluate_units(unit_folders.load(place / "good"), corpus, options=Options(codebook=3))
+
+
+def test_a_prior_is_used_on_the_units_that_it_is_of(place, corpus, tmp_path):
+    good = unit_folders.load(place / "good")
+    records = [(u.id, u.codes[0].numpy(), u.speaker, u.split) for u in good]
+    write(tmp_path / "mine", records, model_hash="0" * 64)
+    trained = made_prior(unit_folders.load(tmp_path / "mine").metadata)
+    others, mine = good, unit_folders.load(tmp_path / "mine")
+    options = Options(split="test", mfcc=False, skip=tuple(module.PARTS)[1:])
+    result, _ = evaluate_units(others, corpus, beside=[mine], options=options, priors=[trained])
+    assert ["prior_bitrate" in r for r in result.reports] == [False, True]
+    found = score(trained, read_split(mine, "test"), "test", "mine")
+    assert result.reports[1]["prior_bitrate"] == pytest.approx(found["prior"].bits_per_second.value)
+    assert "prior-coded bitrate (bit/s)" in result.table()
+    with pytest.raises(CheckpointError, match="--prior: the wavenet is of codes of the model 0000"):
+        evaluate_units(others, corpus, options=options, priors=[trained])
+
+
+def made_prior(about):
+    values = {"prior": {"name": "wavenet"}, "codes": about_codes(about).model_dump()}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        trained = TrainedPrior.build(parse(About, values))
+    trained.module.eval()
+    return trained
 
 
 def test_equal_names_are_numbered(place, corpus):

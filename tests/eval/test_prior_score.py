@@ -5,10 +5,11 @@ import math
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
-from audiovq.errors import CheckpointError
+from audiovq.errors import CheckpointError, ConfigError, NonFiniteError
 from audiovq.eval import prior_likelihood
 from audiovq.eval.prior_score import LABELS, score
 from audiovq.prior._base import Condition
@@ -57,6 +58,53 @@ def test_parts_and_batches_add_up(units, trained, monkeypatch):
     assert halves == pytest.approx(whole, rel=1e-5)
     monkeypatch.setattr(prior_likelihood, "_LOGITS", 1)  # one at a time
     assert prior_likelihood.nats(trained, sequences) == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("stretch", [1, 300, 1 << 21])
+def test_codes_come_in_order_whatever_is_held_at_a_time(units, trained, monkeypatch, stretch):
+    monkeypatch.setattr(prior_likelihood, "_STRETCH", stretch)
+    sequences = read_split(units, None)
+    seen, heard = [], []
+    total = prior_likelihood.nats(
+        trained, sequences, each=lambda i, nats: (seen.append(i), heard.append(nats))
+    )
+    assert seen == list(range(40))
+    for found, codes, nats in zip(heard, sequences.codes, total, strict=True):
+        assert found.shape == tuple(codes.shape)
+        assert found.sum(dtype=np.float64) == nats
+        assert found.min() > 0
+    odd = prior_likelihood.code_nats(trained, sequences.codes, sequences.speakers, (1, 2))
+    even = prior_likelihood.code_nats(trained, sequences.codes, sequences.speakers, (0, 2))
+    parts = [[i for i, _ in half] for half in (odd, even)]
+    assert sorted(parts[0] + parts[1]) == seen
+    assert all(part == sorted(part) for part in parts)
+
+
+@pytest.mark.parametrize("stretch", [1, 5, 12, 100])
+def test_stretches_are_cut_once_they_are_full(monkeypatch, stretch):
+    monkeypatch.setattr(prior_likelihood, "_STRETCH", stretch)
+    frames = [3, 1, 1, 9, 2, 2, 4]
+    cut = [list(r) for r in prior_likelihood._stretches(frames, 2)]
+    assert [i for part in cut for i in part] == list(range(7))
+    for part in cut[:-1]:
+        assert sum(2 * frames[i] for i in part) >= stretch
+        assert sum(2 * frames[i] for i in part[:-1]) < stretch
+
+
+def test_a_damaged_prior_is_named(units):
+    bad = made()
+    with torch.no_grad():
+        next(bad.module.parameters()).fill_(math.nan)
+    name = f"the prior wavenet {bad.fingerprint()[:12]} is damaged"
+    with pytest.raises(NonFiniteError, match=name):
+        score(bad, read_split(units, "test"), "test", "units")
+
+
+@pytest.mark.parametrize("codes", [[[6], [0]], [[0], [-1]], [[0]], [[], []]])
+def test_codes_out_of_range_are_refused(trained, codes):
+    wrong = torch.tensor(codes, dtype=torch.int32)
+    with pytest.raises(ConfigError, match=r"values in \[0, N\), N = \(6, 4\)"):
+        list(prior_likelihood.code_nats(trained, [wrong], [None]))
 
 
 def test_the_total_is_a_mean_over_codes_with_an_interval_around_it(found):

@@ -1,0 +1,223 @@
+"""The command that says what codes cost under a prior, and what that says of the speech."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from audiovq.commands._app import (
+    Device,
+    Json,
+    Plugin,
+    SplitName,
+    Threads,
+    app,
+    check_device,
+    load_model,
+    print_json,
+    set_threads,
+)
+from audiovq.errors import CheckpointError, ConfigError, NonFiniteError
+
+if TYPE_CHECKING:
+    from audiovq.eval.likelihood_bound import Speech
+    from audiovq.eval.prior_compare import Comparison
+    from audiovq.eval.prior_score import Score
+    from audiovq.prior._release import TrainedPrior
+    from audiovq.units.metadata import Metadata
+    from audiovq.units.reading import Units
+    from audiovq.units.sequences import CodeSequences
+
+FIT_UTTERANCES = 500  # that a scale is fitted on at most, spread over the split
+
+EXPLAINED = """\
+bound on the log-likelihood of the waveform x: log p(x) >= log p(x | codes) + log P(codes)
+x is continuous: a density may exceed 1, so its logarithm may be of either sign; higher is better.
+The cost is what a coder of x rounded to 16 bits would need: 15 minus the bound's bits per sample.
+Around silence nothing is coded; a decoder trained on spectra, not samples, may do no better.\
+"""
+
+PriorArgument = Annotated[
+    Path, typer.Argument(help="a prior's folder, or a run folder that holds one as `model/`")
+]
+
+
+class Likelihood(StrEnum):
+    """Densities around the decoded waveform."""
+
+    gaussian = "gaussian"
+    laplace = "laplace"
+
+
+class FitSplit(StrEnum):
+    """Splits that a scale may be fitted on."""
+
+    train = "train"
+    validation = "validation"
+
+
+@app.command()
+def score(
+    prior: PriorArgument,
+    units: Annotated[Path, typer.Argument(help="a folder made by `audiovq extract`")],
+    split: Annotated[SplitName, typer.Option(help="which utterances")] = SplitName.test,
+    beside: Annotated[
+        list[Path], typer.Option(help="another prior, compared on the same codes (repeatable)")
+    ] = [],  # noqa: B006
+    codes: Annotated[
+        Path | None,
+        typer.Option(help="write the nats of every code: a file named *.jsonl or *.parquet"),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="what made the units, to bound the speech's likelihood")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="the corpus that the units are of, for the same")
+    ] = None,
+    likelihood: Annotated[
+        Likelihood | None, typer.Option(help="density around the decoded waveform [both]")
+    ] = None,
+    fit_split: Annotated[
+        FitSplit, typer.Option(help="split that the density's scale is fitted on")
+    ] = FitSplit.validation,
+    each: Annotated[bool, typer.Option("--each", help="list every utterance, too")] = False,
+    threads: Threads = 1,
+    as_json: Json = False,
+    device: Device = "cpu",
+    plugin: Plugin = [],  # noqa: B006
+) -> None:
+    """Say what codes cost under a prior: nats, bits per code, bits per second, perplexity.
+
+    Beside it what they cost without one: nominal, by the training codes' frequencies, by their
+    own, and as runs of equal codes without and with durations. In brackets: 95 % intervals over
+    speakers. --json holds every utterance, --codes every code.
+
+    --beside puts other priors of the same codes next to it: paired differences, and what each
+    saves against the unigram.
+
+    --model and --manifest add the bound log p(x) >= log p(x | codes) + log P(codes), x the
+    waveform: the first term is the log-density of x around what the model decodes, with one scale
+    fitted on another split; the second is the prior's. x is continuous, so a density may exceed 1
+    and its logarithm may be of either sign. Times the step of 16-bit samples it is a probability;
+    minus its log2 compares with the bits per sample of a lossless coder.
+
+    Example: audiovq score runs/wavenet/best units --beside runs/ngram
+    """
+    from audiovq.units import load as load_units
+    from audiovq.units.sequences import read_split
+
+    set_threads(threads)
+    if (model is None) != (manifest is None):
+        raise ConfigError("the bound needs both --model and --manifest: give the other one, too")
+    if codes is not None:
+        _check_codes(codes)
+    found = load_units(units)
+    folders = [prior, *beside]
+    priors = [_load(path, found.metadata, units, device, plugin) for path in folders]
+    sequences = read_split(found, None if split == SplitName.all else split.value)
+    speech = None
+    if model is not None and manifest is not None:
+        autoencoder = load_model(model, device, plugin)
+        speech = _speech(found, sequences, autoencoder, manifest, fit_split.value, likelihood)
+    named = list(zip(folders, priors, strict=True))
+    scores = _scores(named, sequences, (split.value, str(units)), codes)
+    values, text = scores[0].to_dict(), [scores[0].table()]
+    if each:
+        text.append(scores[0].each())
+    if beside:
+        comparison = _compare(named, scores)
+        values["beside"] = comparison.to_dict()
+        text.append(comparison.table())
+    if speech is not None:
+        bounds = speech.bounds(scores[0].nats, progress=True)
+        values["bounds"] = [b.to_dict() for b in bounds]
+        text += [EXPLAINED, *(b.table() for b in bounds)]
+    if as_json:
+        print_json(values)
+    else:
+        print("\n\n".join(text))
+
+
+def _load(
+    path: Path, metadata: "Metadata", units: Path, device: str, plugins: list[str]
+) -> "TrainedPrior":
+    """Return a prior on its device, if it is of these codes."""
+    from audiovq.prior import load
+
+    trained = load(path, plugins)
+    with _naming(path):
+        trained.check(metadata.model_hash, metadata.codebook_sizes, str(units))
+    trained.module.to(check_device(device))
+    return trained
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say of which of several priors an error is."""
+    try:
+        yield
+    except (CheckpointError, NonFiniteError) as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def _scores(
+    priors: "list[tuple[Path, TrainedPrior]]",
+    sequences: "CodeSequences",
+    what: tuple[str, str],
+    codes: Path | None,
+) -> "list[Score]":
+    """Score under each prior, the first one's codes into a file if there is to be one."""
+    from audiovq.eval import prior_codes
+    from audiovq.eval.prior_score import score as run
+
+    found: list[Score] = []
+    for path, trained in priors:
+        with _naming(path):
+            if codes is not None and not found:
+                with prior_codes.writing(codes, sequences, trained.fingerprint()) as add:
+                    found.append(run(trained, sequences, *what, add))
+            else:
+                found.append(run(trained, sequences, *what))
+    return found
+
+
+def _check_codes(path: Path) -> None:
+    from audiovq.eval import prior_codes
+
+    prior_codes.check(path)
+
+
+def _compare(priors: "list[tuple[Path, TrainedPrior]]", scores: "list[Score]") -> "Comparison":
+    from audiovq.eval.prior_compare import compare
+
+    counts = [not any(True for _ in trained.module.parameters()) for _, trained in priors]
+    return compare([str(path) for path, _ in priors], scores, counts)
+
+
+def _speech(
+    units: "Units",
+    sequences: "CodeSequences",
+    model: Any,
+    manifest: Path,
+    fit_split: str,
+    likelihood: Likelihood | None,
+) -> "Speech":
+    """Return what the bound is computed from, checked before any work is done."""
+    from audiovq.data import manifest as manifests
+    from audiovq.eval.likelihood_bound import LIKELIHOODS, Speech
+    from audiovq.units.sequences import read_split
+
+    speech = Speech(
+        model=model,
+        manifest=manifests.read(manifest),
+        sequences=sequences,
+        fit=read_split(units, fit_split).spread(FIT_UTTERANCES),
+        fit_split=fit_split,
+        where=str(units.folder),
+        likelihoods=LIKELIHOODS if likelihood is None else (likelihood.value,),
+    )
+    speech.check()
+    return speech
