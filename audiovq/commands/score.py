@@ -75,7 +75,11 @@ def score(
         Path | None, typer.Option(help="what made the units, to bound the speech's likelihood")
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="the corpus that the units are of, for the same")
+        Path | None, typer.Option(help="the corpus that the units are of: for the bound, the page")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="folder for a page: surprise over the spectrogram of some recordings"),
     ] = None,
     likelihood: Annotated[
         Likelihood | None, typer.Option(help="density around the decoded waveform [both]")
@@ -104,14 +108,15 @@ def score(
     and its logarithm may be of either sign. Times the step of 16-bit samples it is a probability;
     minus its log2 compares with the bits per sample of a lossless coder.
 
+    --report and --manifest make report.html in a folder, with recordings to hear.
+
     Example: audiovq score runs/wavenet/best units --beside runs/ngram
     """
     from audiovq.units import load as load_units
     from audiovq.units.sequences import read_split
 
     set_threads(threads)
-    if (model is None) != (manifest is None):
-        raise ConfigError("the bound needs both --model and --manifest: give the other one, too")
+    _check_asked(model, manifest, report)
     if codes is not None:
         _check_codes(codes)
     found = load_units(units)
@@ -135,10 +140,40 @@ def score(
         bounds = speech.bounds(scores[0].nats, progress=True)
         values["bounds"] = [b.to_dict() for b in bounds]
         text += [EXPLAINED, *(b.table() for b in bounds)]
+    if report is not None and manifest is not None:
+        page = report / "report.html"
+        _write_page(page, named[0], sequences, manifest, scores[0])
+        text.append(f"page: {page}")
     if as_json:
         print_json(values)
     else:
         print("\n\n".join(text))
+
+
+def _check_asked(model: Path | None, manifest: Path | None, report: Path | None) -> None:
+    """Refuse half of what the bound or the page needs."""
+    if manifest is None and (model is not None or report is not None):
+        what = "the bound (--model)" if model is not None else "the page (--report)"
+        raise ConfigError(f"{what} needs --manifest, too: the corpus that the units are of")
+    if manifest is not None and model is None and report is None:
+        raise ConfigError("--manifest is for the bound (--model) or a page (--report): give one")
+
+
+def _write_page(
+    page: Path,
+    prior: "tuple[Path, TrainedPrior]",
+    sequences: "CodeSequences",
+    manifest: Path,
+    score: "Score",
+) -> None:
+    """Write a page of some recordings, their codes' surprise over their spectrograms."""
+    from audiovq.data import manifest as manifests
+    from audiovq.eval import prior_page, samples
+
+    pieces = samples.recordings(prior[1], sequences, manifests.read(manifest))
+    page.parent.mkdir(parents=True, exist_ok=True)
+    mean = score["prior"].bits_per_code.value
+    prior_page.write(page, f"Surprise under {prior[0]}", pieces, held_out=mean)
 
 
 def _load(

@@ -105,13 +105,25 @@ def test_all_of_it_at_once(run, tmp_path):
     assert "may be of either sign" in out
 
 
+def test_a_page_of_recordings(run, tmp_path):
+    code, out, err = run(
+        "wavenet", "units", "--manifest", "corpus.jsonl", "--report", tmp_path / "page"
+    )
+    assert code == 0, err
+    page = tmp_path / "page" / "report.html"
+    assert out.rstrip().endswith(f"page: {page}")
+    assert page.read_text().count("<audio") == 3
+
+
 def test_mistakes_are_one_line(run):
     speech = ("--model", "model", "--manifest", "corpus.jsonl")
     for words, message in (
         (("wavenet", "units", "--beside", "foreign"), "foreign: units holds codes of the model"),
         (("wavenet", "seen"), "no utterances of the split 'test'"),
         (("wavenet", "units", "--codes", "x.csv"), "ends in .jsonl or .parquet"),
-        (("wavenet", "units", "--model", "model"), "needs both --model and --manifest"),
+        (("wavenet", "units", "--model", "model"), "the bound (--model) needs --manifest, too"),
+        (("wavenet", "units", "--report", "page"), "the page (--report) needs --manifest, too"),
+        (("wavenet", "units", *speech[2:]), "give one"),
         (("foreign", "other", *speech), "--model is"),
         (("wavenet", "units", *speech[:3], "part.jsonl"), "no utterance 'u4', of which units"),
         (("wavenet", "units", *speech, "--split", "validation"), "fitted on 1 of the utterances"),
