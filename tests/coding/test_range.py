@@ -98,16 +98,20 @@ def test_a_long_message_costs_its_entropy():
     assert 0 <= 8 * len(data) + np.log2(chances[codes]).sum() < 9
 
 
-def test_carries_run_through_many_bytes():
-    """A third of the range again and again keeps the number at a byte's edge, then passes it."""
-    nearly = [(1, 1, 3)] * 2000  # 0.0101010... in base 3: 1/2 from below
-    for last in ((0, 1, 3), (2, 1, 3)):
-        symbols = [(127, 2, 256), *nearly, last]
-        assert all(read(written(symbols), symbols))
-    edge = [(255, 1, 256)] * 50
-    for before in (0, 254, 255):
-        symbols = [(0, 1, 2), *edge, (before, 1, 256), (2, 1, 3)]
-        assert all(read(written(symbols), symbols))
+@pytest.mark.parametrize("total", [3, 7, 1000, 2**33 + 1])
+def test_carries_run_through_many_bytes(total):
+    """Symbols around 1/2 leave it open whether the bytes are 7f ff ff ... or 80 00 00 ..."""
+    decoder, symbols, lengths = Decoder(b"\x80" + bytes(1000)), [], set()
+    for _ in range(60):
+        before = decoder.target(total)
+        decoder.pop(before, 1, total)
+        symbols.append((before, 1, total))
+        for last in ([], [(0, 1, 3)], [(2, 1, 3)]):
+            data = written(symbols + last)
+            assert all(read(data, symbols + last))
+            lengths.add((data[0], len(data) - len(data[1:].lstrip(data[1:2]))))
+    assert {first for first, _ in lengths} >= {0x7F, 0x80}
+    assert max(run for first, run in lengths if first == 0x80) > 9
 
 
 def test_nothing_is_no_bytes_and_certainty_is_free():
