@@ -96,8 +96,8 @@ class Prior(nn.Module, ABC):
         codebook_sizes: codebook size N of each row of codes.
         labels: how many labels a condition may name, beside 0; 0 if it takes none.
         context: frames before its own that a code may depend on; None: all.
-        ahead: frames after its own that a code may depend on, in rows drawn before it: with the
-            delay pattern, K - 1.
+        ahead: frames after its own that a code may depend on, by codes drawn before it or by
+            conditions: with the delay pattern, K - 1.
     """
 
     codebook_sizes: tuple[int, ...]
