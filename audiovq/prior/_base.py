@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from audiovq.errors import ConfigError
 from audiovq.nn.tree import register_output
+from audiovq.prior._blocks import chosen, in_blocks
 
 Place = tuple[int, int]  # row k and frame t of a code
 
@@ -44,6 +45,37 @@ class Condition:
     features: Float[Tensor, "B F T"] | None = None
     keys: Int[Tensor, "B"] | None = None
 
+    def check(self, frames: int) -> None:
+        """Refuse codes or features that are not of so many frames of the codes they go with."""
+        if self.features is not None and self.features.shape[2] != frames:
+            raise ConfigError(
+                f"condition.features has {self.features.shape[2]} frames for {frames} frames of "
+                f"codes"
+            )
+        slow = frames if self.codes is None else self.codes.shape[2]
+        if slow < 1 or -frames % slow > 1 or slow > frames:
+            raise ConfigError(
+                f"condition.codes has {slow} frames for {frames} frames of codes, which must "
+                f"be a multiple of that, or one less"
+            )
+
+    def part(self, items: slice, frames: int, start: int, stop: int) -> "Condition":
+        """Return what is known of some items' frames from `start` to `stop`, of so many in all.
+
+        Slower codes are repeated, so that they have the rate of the codes.
+        """
+        self.check(frames)
+        codes, features = self.codes, self.features
+        if codes is not None:
+            every = -(-frames // codes.shape[2])  # frames per code of the other sequence
+            codes = codes[items, :, torch.arange(start, stop, device=codes.device) // every]
+        return Condition(
+            label=None if self.label is None else self.label[items],
+            codes=codes,
+            features=None if features is None else features[items, :, start:stop],
+            keys=None if self.keys is None else self.keys[items],
+        )
+
 
 class Steps(ABC):
     """A batch of sequences that grows group by group; state is preallocated and bounded."""
@@ -64,11 +96,14 @@ class Prior(nn.Module, ABC):
         codebook_sizes: codebook size N of each row of codes.
         labels: how many labels a condition may name, beside 0; 0 if it takes none.
         context: frames before its own that a code may depend on; None: all.
+        ahead: frames after its own that a code may depend on, by codes drawn before it or by
+            conditions: with the delay pattern, K - 1.
     """
 
     codebook_sizes: tuple[int, ...]
     labels: int = 0
     context: int | None = None
+    ahead: int = 0
 
     @abstractmethod
     def forward(
@@ -112,13 +147,10 @@ class Prior(nn.Module, ABC):
     ) -> Float[Tensor, "B K T"]:
         """Return the logarithm (nats) of each code's probability given those before it.
 
-        0 past an item's end. In float32; the caller sums many of them in float64.
+        0 past an item's end. In float32; the caller sums many of them in float64. Out of training,
+        a prior of bounded context is run over blocks of frames, each with the context before it,
+        so that no more logits are held at a time than `_blocks.LOGITS`, or those of two contexts.
         """
-        logits = self(codes, lengths, condition)
-        B, K, N, T = logits.shape
-        if lengths is not None:
-            inside = torch.arange(T, device=codes.device) < lengths.view(-1, 1, 1)
-            codes = torch.where(inside, codes, 0)
-        flat = logits.permute(0, 1, 3, 2).reshape(-1, N).float()
-        found = -F.cross_entropy(flat, codes.reshape(-1), reduction="none").view(B, K, T)
-        return found if lengths is None else torch.where(inside, found, 0.0)
+        if self.training:  # what dropout hides depends on where a frame is from the first on
+            return chosen(self(codes, lengths, condition), codes, lengths)
+        return in_blocks(self, codes, lengths, condition)

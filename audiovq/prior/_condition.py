@@ -116,17 +116,7 @@ class Conditioner(nn.Module):
                 f"condition.features has {width} values per frame; this prior is given "
                 f"{self.config.condition_features} (condition_features)"
             )
-        if features is not None and features.shape[2] != frames:
-            raise ConfigError(
-                f"condition.features has {features.shape[2]} frames for {frames} frames of codes"
-            )
-        if codes is not None:
-            slow = codes.shape[2]
-            if slow < 1 or -frames % slow > 1 or slow > frames:
-                raise ConfigError(
-                    f"condition.codes has {slow} frames for {frames} frames of codes, which must "
-                    f"be a multiple of that, or one less"
-                )
+        condition.check(frames)
 
 
 def keys_of(condition: Condition, like: Tensor) -> Int[Tensor, "B"]:

@@ -1,27 +1,21 @@
-"""The delay pattern: row k of the codes moved k frames later, drawn column by column.
-
-K rows then cost K - 1 columns more, and not K times as many; in exchange, codes of one column do
-not see each other: a code knows the rows above it of its own frame, and of the row below what is
-at least two frames old.
-
-Source: MusicGen (Copet et al. 2023, arXiv:2306.05284), section 2.1.
-"""
+"""Networks over columns of the delay pattern, whole or one column at a time."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from audiovq.errors import ConfigError
-from audiovq.prior._base import Condition, Place, Prior, Steps
-from audiovq.prior._condition import NOTHING, ConditionConfig, Conditioner, keys_of
-from audiovq.prior._rows import Heads, Rows, inside_of
+from audiovq.prior._base import Condition, Steps
+from audiovq.prior._columns import ColumnPrior
+from audiovq.prior._condition import NOTHING, ConditionConfig, at_rest
+from audiovq.prior._rows import Heads
 
 
-class DelayedPrior(Prior):
-    """A prior whose network runs over columns: vectors in, vectors out, none seeing a later one.
+class DelayedPrior(ColumnPrior):
+    """A prior whose network reads vectors that hold a column's codes and what is known of it.
 
     Args:
         config: what conditions may tell.
@@ -33,10 +27,7 @@ class DelayedPrior(Prior):
     def __init__(
         self, config: ConditionConfig, sizes: Sequence[int], labels: int, channels: int
     ) -> None:
-        super().__init__()
-        self.codebook_sizes, self.labels = tuple(sizes), labels
-        self.rows = Rows(self.codebook_sizes, channels)
-        self.conditioner = Conditioner(config, labels, channels)
+        super().__init__(config, sizes, labels, channels)
         self.heads = Heads(self.codebook_sizes, channels)
 
     @abstractmethod
@@ -47,29 +38,14 @@ class DelayedPrior(Prior):
     def begin(self, batch: int, columns: int) -> "Network":
         """Allocate the state of the network for sequences of at most so many columns."""
 
-    def forward(
+    def hidden(
         self,
-        codes: Int[Tensor, "B K T"],
-        lengths: Int[Tensor, "B"] | None = None,
-        condition: Condition = NOTHING,
-    ) -> Float[Tensor, "B K N T"]:
-        """Return the logits of every code; arguments as in `Prior.forward`."""
-        K, T = codes.shape[1:]
-        inside = inside_of(lengths, T)
-        entries = self.rows.entries(codes, inside)
-        x = self.rows.table(self.rows.later(entries, range(1, K + 1), T + K - 1)).sum(dim=1)
-        known = self.conditioner(condition, T, inside, more=K - 1)
-        h = self.columns(x if known is None else x + known, keys_of(condition, codes))
-        return torch.stack([self.heads(h[:, k : k + T], k) for k in range(K)], dim=1)
-
-    def groups(self, frames: int) -> Iterator[Sequence[Place]]:
-        """Yield the columns, the last row first."""
-        for column in range(frames + self.num_codebooks - 1):
-            yield [(k, column - k) for k in reversed(self.rows_of(column, frames))]
-
-    def rows_of(self, column: int, frames: int) -> range:
-        """Return the rows that have a code in a column."""
-        return range(max(0, column - frames + 1), min(self.num_codebooks - 1, column) + 1)
+        x: Float[Tensor, "B S C"],
+        known: Float[Tensor, "_ _ C"] | None,
+        keys: Int[Tensor, "B"],
+    ) -> Float[Tensor, "B S C"]:
+        """Run the network over columns with what is known of them."""
+        return self.columns(x if known is None else x + known, keys)
 
     def steps(self, batch: int, frames: int, condition: Condition = NOTHING) -> Steps:
         """Begin sequences of at most so many frames; dropout is off."""
@@ -94,7 +70,9 @@ class _DelayedSteps(Steps):
         self._found: Tensor | None = None
         self._entries = prior.rows.nothing.repeat(batch, 1)  # of the column before
         with torch.no_grad():
-            self._known = _known(prior, frames, condition)
+            self._known = at_rest(
+                prior.conditioner, condition, frames, more=prior.num_codebooks - 1
+            )
             self._network = prior.begin(batch, frames + prior.num_codebooks - 1)
 
     @torch.no_grad()
@@ -121,14 +99,3 @@ class _DelayedSteps(Steps):
         if self._column >= self._frames + self._prior.num_codebooks - 1:
             raise ConfigError(f"all {self._frames} frames that the steps began with are done")
         return list(reversed(self._prior.rows_of(self._column, self._frames)))
-
-
-def _known(prior: DelayedPrior, frames: int, condition: Condition) -> Float[Tensor, "_ S C"] | None:
-    """Return what is known of each column, or once where it is the same for all."""
-    training = prior.conditioner.training
-    try:
-        prior.conditioner.eval()
-        found: Tensor | None = prior.conditioner(condition, frames, more=prior.num_codebooks - 1)
-    finally:
-        prior.conditioner.train(training)
-    return found

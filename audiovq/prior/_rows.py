@@ -63,9 +63,13 @@ class Heads(nn.Module):
 
     def forward(self, h: Float[Tensor, "B T C"], k: int) -> Float[Tensor, "B N T"]:
         """Return the logits of row k."""
+        return self.scores(h, k).transpose(1, 2)
+
+    def scores(self, h: Float[Tensor, "B T C"], k: int) -> Float[Tensor, "B T N"]:
+        """Return the logits of row k, those of a code side by side."""
         part = slice(k * self.largest, (k + 1) * self.largest)
         bias = self.linear.bias[part] + self.beyond[k]
-        return F.linear(h, self.linear.weight[part], bias).transpose(1, 2)
+        return F.linear(h, self.linear.weight[part], bias)
 
     def fused(self) -> tuple[Float[Tensor, "C KN"], Float[Tensor, "KN"]]:
         """Return weight and bias of all rows at once, detached, to multiply from the right."""

@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from audiovq.errors import ConfigError
 from audiovq.prior._base import Condition, Steps
 from audiovq.prior._condition import at_rest
+from audiovq.prior._wavenet_weights import fuse
 
 if TYPE_CHECKING:
     from audiovq.prior.wavenet import WaveNet
@@ -20,10 +21,8 @@ class WaveNetSteps(Steps):
 
     What the dilated taps of all layers add to their gates is known before a column begins, so it is
     one batched product with the conditions; the layers then need one product each for filter and
-    gate, and one for the residual; the skip connections of all layers are one more. Since
-    tanh(y) = 2 sigmoid(2 y) - 1, the filter's weights are doubled, and one sigmoid, the cheaper
-    function, serves both; what it leaves to do is a sign, which the weights after it carry.
-    Each layer's past lies in its part of one ring, at its own slot; nothing is moved.
+    gate, and one for the residual; the skip connections of all layers are one more. Each layer's
+    past lies in its part of one ring, at its own slot; nothing is moved.
     """
 
     def __init__(self, net: "WaveNet", batch: int, frames: int, condition: Condition) -> None:
@@ -32,41 +31,45 @@ class WaveNetSteps(Steps):
         self._net, self._frames, self._column = net, frames, 0
         self._found: Tensor | None = None
         with torch.no_grad():
-            self._fuse(net)
+            self._weights = fuse(net)
+            self._gate_bias = self._weights.gate_bias
+            self._skip_weight = self._weights.skip.flatten(0, 1).t().contiguous().t()
+            self._head_weight, self._head_bias = net.heads.fused()
+            self._table = net.rows.table.weight.detach()
             self._allocate(net, batch)
             self._tell(net, frames, condition)
 
     def logits(self) -> Float[Tensor, "B G N"]:
         """Return the logits of the next column's codes, the last row first."""
         if self._found is None:
-            first, last = self._rows()
+            rows = self._rows()
             with torch.no_grad():
                 every = self._compute().view(self._skip.shape[0], -1, self._net.heads.largest)
             many = self._net.num_codebooks > 1  # one row is its own part, in its own order
-            self._found = every[:, first : last + 1].flip(1) if many else every
+            self._found = every[:, rows.start : rows.stop].flip(1) if many else every
         return self._found
 
     def push(self, codes: Int[Tensor, "B G"]) -> None:
         """Say which codes the next column has."""
-        first, last = self._rows()
+        rows = self._rows()
         self.logits()  # the past must be whole
         if self._net.num_codebooks == 1:
             self._entries.copy_(codes)
         else:
             self._entries.copy_(self._net.rows.nothing)
-            part = slice(first, last + 1)
+            part = slice(rows.start, rows.stop)
             torch.add(codes.flip(1), self._net.rows.offset[part], out=self._entries[:, part])
         self._column, self._found = self._column + 1, None
 
-    def _rows(self) -> tuple[int, int]:
+    def _rows(self) -> range:
         if self._column >= self._frames + self._net.num_codebooks - 1:
             raise ConfigError(f"all {self._frames} frames that the steps began with are done")
         return self._net.rows_of(self._column, self._frames)
 
     def _compute(self) -> Float[Tensor, "B KN"]:
-        slots = self._first_slot + self._column % self._dilations
+        w, slots = self._weights, self._first_slot + self._column % self._dilations
         torch.index_select(self._ring, 0, slots, out=self._past)
-        torch.baddbmm(self._bias(), self._past, self._past_weight, out=self._gates)
+        torch.baddbmm(self._bias(), self._past, self._weights.past, out=self._gates)
         self._x[0] = F.embedding_bag(self._entries, self._table, mode="sum")
         for gate, weight, x, halves, z, residual, above in self._layers:
             gate.addmm_(x, weight).sigmoid_()
@@ -74,8 +77,8 @@ class WaveNetSteps(Steps):
             if above is not None:
                 torch.addmm(x, z, residual, out=above)
         self._ring.index_copy_(0, slots, self._x)
-        torch.addmm(self._skip_bias, self._z.flatten(1), self._skip_weight, out=self._skip)
-        h = torch.addmm(self._last_bias, self._skip.relu_(), self._last_weight).relu_()
+        torch.addmm(w.skip_bias, self._z.flatten(1), self._skip_weight, out=self._skip)
+        h = torch.addmm(w.last_bias, self._skip.relu_(), w.last).relu_()
         return torch.addmm(self._head_bias, h, self._head_weight)
 
     def _bias(self) -> Float[Tensor, "layers _ C2"]:
@@ -85,27 +88,9 @@ class WaveNetSteps(Steps):
         return self._gate_bias + self._conditions(self._known[:, self._column])
 
     def _conditions(self, known: Float[Tensor, "_ C"]) -> Float[Tensor, "layers _ C2"]:
-        return torch.matmul(known, self._condition_weight)
-
-    def _fuse(self, net: "WaveNet") -> None:
-        """Lay out the weights so that every product is with a whole block of them."""
-        C = net.config.channels
-        gate = _stack(net.gates, "weight").transpose(1, 2)  # (layers, 2C, 2C)
-        out = -_stack(net.outs, "weight").transpose(1, 2)  # (layers, C, C + skip)
-        scale = gate.new_ones(2 * C)
-        scale[:C] = 2
-        gate, self._gate_bias = gate * scale, _stack(net.gates, "bias").unsqueeze(1) * scale
-        self._past_weight, self._weight = gate[:, :C].contiguous(), gate[:, C:].contiguous()
-        self._residual = out[..., :C].contiguous()
-        self._skip_weight = out[..., C:].flatten(0, 1).t().contiguous().t()
-        self._skip_bias = net.skip_bias.detach()
-        self._last_weight = net.last.weight.detach().t().contiguous()
-        self._last_bias = net.last.bias.detach()
-        self._head_weight, self._head_bias = net.heads.fused()
-        self._table = net.rows.table.weight.detach()
-        if hasattr(net, "conditions"):
-            weight = net.condition_weights() * scale.unsqueeze(1)
-            self._condition_weight = weight.transpose(1, 2).contiguous()
+        weight = self._weights.condition
+        assert weight is not None
+        return torch.matmul(known, weight)
 
     def _allocate(self, net: "WaveNet", batch: int) -> None:
         C, layers, like = net.config.channels, len(net.gates), self._table
@@ -121,11 +106,11 @@ class WaveNetSteps(Steps):
         self._layers = [
             (
                 self._gates[i],
-                self._weight[i],
+                self._weights.now[i],
                 self._x[i],
                 self._gates[i].chunk(2, dim=1),
                 self._z[:, i],
-                self._residual[i],
+                self._weights.residual[i],
                 self._x[i + 1] if i + 1 < layers else None,
             )
             for i in range(layers)
@@ -139,7 +124,3 @@ class WaveNetSteps(Steps):
             self._known = known
         elif known is not None:
             self._gate_bias = self._gate_bias + self._conditions(known[:, 0])
-
-
-def _stack(layers: nn.ModuleList, name: str) -> Float[Tensor, "layers *_"]:
-    return torch.stack([layer.get_parameter(name) for layer in layers])

@@ -8,7 +8,10 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
-from audiovq.prior._condition import ConditionConfig
+from audiovq.prior._base import Condition
+from audiovq.prior._blocks import LOGITS
+from audiovq.prior._columns import Carrying, in_columns
+from audiovq.prior._condition import NOTHING, ConditionConfig
 from audiovq.prior._delay import DelayedPrior, Network
 from audiovq.prior._dropout import dropout
 
@@ -25,6 +28,9 @@ class Config(ConditionConfig):
         description="share of each layer's inputs, and of the last one's outputs, that training "
         "hides from a whole sequence",
     )
+
+
+_ITEMS = 64  # scored at a time
 
 
 class LSTM(DelayedPrior):
@@ -50,6 +56,31 @@ class LSTM(DelayedPrior):
         for i, layer in enumerate(self.layers):
             x, _ = layer(self._hide(x, keys, f"lstm.{i}"))
         return self._hide(x, keys, "lstm.last")
+
+    def log_prob(
+        self,
+        codes: Int[Tensor, "B K T"],
+        lengths: Int[Tensor, "B"] | None = None,
+        condition: Condition = NOTHING,
+    ) -> Float[Tensor, "B K T"]:
+        """Return what the base class does, in blocks of columns that hand on their state."""
+        if self.training:
+            return super().log_prob(codes, lengths, condition)
+        many = min(len(codes), _ITEMS)
+        size = max(1, LOGITS // (many * max(*self.codebook_sizes, 4 * self.config.channels)))
+        begin = self._carrying
+        return in_columns(self, begin, codes, lengths, condition, many=many, size=size)
+
+    def _carrying(self, batch: int) -> Carrying:  # noqa: ARG002  zeros are of any batch
+        state: list[tuple[Tensor, Tensor] | None] = [None] * len(self.layers)
+
+        def run(x: Tensor, known: Tensor | None) -> Tensor:
+            x = x if known is None else x + known
+            for i, layer in enumerate(self.layers):
+                x, state[i] = layer(x, state[i])
+            return x
+
+        return run
 
     def begin(self, batch: int, columns: int) -> Network:  # noqa: ARG002  the state has one size
         """Start from a state of zeros."""

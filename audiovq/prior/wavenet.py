@@ -1,7 +1,5 @@
 """WaveNet over code sequences: gated dilated causal convolutions."""
 
-from collections.abc import Iterator, Sequence
-
 import torch
 from jaxtyping import Float, Int
 from pydantic import Field
@@ -9,11 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audiovq.config import Factor
-from audiovq.prior._base import Condition, Place, Prior
-from audiovq.prior._condition import NOTHING, ConditionConfig, Conditioner, keys_of
+from audiovq.prior._base import Condition
+from audiovq.prior._columns import ColumnPrior, in_columns
+from audiovq.prior._condition import NOTHING, ConditionConfig
 from audiovq.prior._dropout import dropout
-from audiovq.prior._rows import Heads, Rows, inside_of
+from audiovq.prior._rows import Heads
+from audiovq.prior._wavenet_blocks import WaveNetBlocks, rows_at_once
 from audiovq.prior._wavenet_steps import WaveNetSteps
+from audiovq.prior._wavenet_weights import fuse
 
 
 class Config(ConditionConfig):
@@ -32,7 +33,7 @@ class Config(ConditionConfig):
     )
 
 
-class WaveNet(Prior):
+class WaveNet(ColumnPrior):
     """Gated dilated causal convolutions with residual and skip connections.
 
     Row k is moved k frames later (the delay pattern); a column of the moved grid is one group,
@@ -50,14 +51,10 @@ class WaveNet(Prior):
     """
 
     def __init__(self, config: Config, codebook_sizes: tuple[int, ...], labels: int = 0) -> None:
-        super().__init__()
+        super().__init__(config, codebook_sizes, labels, config.channels)
         self.config = config
-        self.codebook_sizes = tuple(codebook_sizes)
-        self.labels = labels
         self.context = sum(config.dilations) + len(codebook_sizes)
         C, layers = config.channels, len(config.dilations)
-        self.rows = Rows(codebook_sizes, C)
-        self.conditioner = Conditioner(config, labels, C)
         if labels or self.conditioner.local:
             self.conditions = nn.Linear(C, layers * 2 * C, bias=False)
         self.gates = nn.ModuleList(nn.Linear(2 * C, 2 * C) for _ in range(layers))
@@ -67,31 +64,26 @@ class WaveNet(Prior):
         self.last = nn.Linear(config.skip_channels, config.skip_channels)
         self.heads = Heads(codebook_sizes, config.skip_channels)
 
-    def forward(
+    def log_prob(
         self,
         codes: Int[Tensor, "B K T"],
         lengths: Int[Tensor, "B"] | None = None,
         condition: Condition = NOTHING,
-    ) -> Float[Tensor, "B K N T"]:
-        """Return the logits of every code; arguments as in `Prior.forward`."""
-        K, T = codes.shape[1:]
-        inside = inside_of(lengths, T)
-        columns = T + K - 1
-        before = self.rows.later(self.rows.entries(codes, inside), range(1, K + 1), columns)
-        x = self.rows.table(before).sum(dim=1)
-        known = self.conditioner(condition, T, inside, more=K - 1)
-        h = self._layers(x, known, keys_of(condition, codes))
-        return torch.stack([self.heads(h[:, k : k + T], k) for k in range(K)], dim=1)
-
-    def groups(self, frames: int) -> Iterator[Sequence[Place]]:
-        """Yield the columns of the delayed grid, the last row first."""
-        for column in range(frames + self.num_codebooks - 1):
-            first, last = self.rows_of(column, frames)
-            yield [(k, column - k) for k in range(last, first - 1, -1)]
-
-    def rows_of(self, column: int, frames: int) -> tuple[int, int]:
-        """Return the first and the last row that have a code in a column."""
-        return max(0, column - frames + 1), min(self.num_codebooks - 1, column)
+    ) -> Float[Tensor, "B K T"]:
+        """Return what the base class does; faster where no gradient is asked for."""
+        if self.training or torch.is_grad_enabled():
+            return super().log_prob(codes, lengths, condition)
+        weights, rows = fuse(self), rows_at_once(codes.device)
+        size = min(rows, codes.shape[2])
+        return in_columns(
+            self,
+            lambda batch: WaveNetBlocks(weights, self.config.dilations, batch, size + self.ahead),
+            codes,
+            lengths,
+            condition,
+            many=max(1, rows // size),
+            size=size,
+        )
 
     def steps(self, batch: int, frames: int, condition: Condition = NOTHING) -> WaveNetSteps:
         """Begin sequences of at most so many frames; state as long as the dilations' sum."""
@@ -101,13 +93,13 @@ class WaveNet(Prior):
         """Return what each layer's gate makes of the condition."""
         return self.conditions.weight.view(len(self.gates), -1, self.config.channels)
 
-    def _layers(
+    def hidden(
         self,
         x: Float[Tensor, "B S C"],
         known: Float[Tensor, "_ _ C"] | None,
         keys: Int[Tensor, "B"],
     ) -> Float[Tensor, "B S skip"]:
-        """Return the hidden columns that the heads read."""
+        """Run all layers over whole sequences; draws in training derive from the keys."""
         C, skip = self.config.channels, self.skip_bias
         hidden = self.config.dropout if self.training else 0.0
         for i, dilation in enumerate(self.config.dilations):

@@ -7,14 +7,14 @@ import torch
 from audiovq.prior._base import Condition
 
 
-def markov(sizes, *, seed=0, sharp=2.0):
+def markov(sizes, *, seed=0, sharp=1.5):
     """Transition probabilities of a random chain: from each joint code to each, (M, M)."""
     generator = torch.Generator().manual_seed(seed)
     joint = math.prod(sizes)
     return (sharp * torch.randn(joint, joint, generator=generator)).double().softmax(dim=1)
 
 
-def residual_like(first, second, *, seed=0, sharp=2.0):
+def residual_like(first, second, *, seed=0, sharp=1.5):
     """As `markov`, of two rows; the first needs itself alone, the second also the new first."""
     generator = torch.Generator().manual_seed(seed)
     a = sharp * torch.randn(first, 1, first, 1, generator=generator)  # from (i, j) to (k, l)
@@ -52,6 +52,14 @@ def draw(transition, sizes, items, frames, *, seed):
     return torch.stack(rows, dim=1)
 
 
+def nats_of_source(transition, codes, sizes, *, skip):
+    """What the chain itself needs per frame, the first ones (at least one) left out."""
+    joint, weight = 0, 1
+    for row, size in enumerate(sizes):
+        joint, weight = joint + weight * codes[:, row], weight * size
+    return -float(transition[joint[:, skip - 1 : -1], joint[:, skip:]].log().mean())
+
+
 def learn(prior, codes, *, steps, batch=16, rate=1e-2):
     """Fit a prior to codes by Adam with a rate that falls to 0."""
     prior.train()
@@ -74,3 +82,14 @@ def nats_per_frame(prior, codes, *, skip):
     with torch.no_grad():
         found = prior.log_prob(codes)[:, :, skip:].double()
     return float(-found.sum() / (found.shape[0] * found.shape[2]))
+
+
+def check_learnt(prior, transition):
+    """Nats per frame of new sequences against the rate; no prior beats their source by much."""
+    sizes, rate = prior.codebook_sizes, entropy_rate(transition)
+    unseen = draw(transition, sizes, 2000, 64, seed=2)
+    source = nats_of_source(transition, unseen, sizes, skip=4)
+    assert abs(source / rate - 1) < 0.005  # the sample is fair
+    found = nats_per_frame(prior, unseen, skip=4)
+    assert abs(found / rate - 1) < 0.01
+    assert found > 0.999 * source

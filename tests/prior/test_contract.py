@@ -126,6 +126,7 @@ def test_a_code_depends_on_what_is_drawn_before_it_and_within_the_context(prior)
         later = number > number[k, t]
         assert not changed[~later].any(), f"row {k}, frame {t} changes what is drawn before it"
         assert not changed[:, t + far + 1 :].any(), f"row {k}, frame {t} reaches past the context"
+        assert not changed[:, : max(t - prior.ahead, 0)].any(), "it is heard further back than said"
         if t < frames - 1 and far > 0:
             assert changed[later].any(), f"row {k}, frame {t} changes nothing"
 

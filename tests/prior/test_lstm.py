@@ -1,10 +1,8 @@
-import pytest
 import torch
 
 from audiovq.config import parse
 from audiovq.prior._base import Condition
 from audiovq.prior.lstm import LSTM, Config
-from tests.prior import markov
 
 
 def small(sizes=(5,), *, seed=0, **given):
@@ -75,10 +73,3 @@ def test_dropout_is_of_items_and_off_in_evaluation():
     assert not torch.equal(drawn, prior(codes, None, Condition(keys=keys + 3)))
     steps = prior.steps(3, 6)
     torch.testing.assert_close(steps.logits()[:, 0], prior.eval()(codes)[:, 0, :, 0])
-
-
-@pytest.mark.parametrize("rows", [1, 2])
-def test_a_markov_source_is_learnt(rows):
-    prior = small(markov.sizes(rows), channels=24, layers=1, dropout=0)
-    markov.train(prior, markov.draw(256, 96, rows=rows, seed=0), steps=200)
-    markov.check_learnt(prior, rows)

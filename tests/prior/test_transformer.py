@@ -8,7 +8,6 @@ from audiovq.errors import ConfigError
 from audiovq.prior._attention import Attention, Cache, rotations, turn
 from audiovq.prior._base import Condition
 from audiovq.prior.transformer import Config, Transformer
-from tests.prior import markov
 
 SMALL = {"channels": 8, "layers": 2, "heads": 2, "window": 3}
 
@@ -75,13 +74,15 @@ def test_rotations_depend_on_the_distance_alone_however_far():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("layers", "window"), [(2, 3), (1, 5), (3, 2), (2, 1)])
 @pytest.mark.parametrize("sizes", [(5,), (4, 3)])
-def test_its_receptive_field_is_exactly_its_context(sizes):
-    prior, frames = small(sizes).double().eval(), 20
+def test_its_receptive_field_is_exactly_its_context(sizes, layers, window):
+    prior, frames = small(sizes, layers=layers, window=window).double().eval(), 20
+    reach = layers * (window - 1)
     for parameter in prior.parameters():
         torch.nn.init.normal_(parameter, std=0.4, generator=torch.Generator().manual_seed(2))
     K = len(sizes)
-    assert prior.context == 2 * 2 + K
+    assert prior.context == reach + K
     codes = draw(sizes, 1, frames)
     before = prior(codes)
     far = torch.full((K, K), -1)  # from row i, how many frames on row j is still changed
@@ -95,7 +96,7 @@ def test_its_receptive_field_is_exactly_its_context(sizes):
             assert changed[j, 4 + i - j + 1 : 4 + int(far[i, j]) + 1].all()
     for i in range(K):
         for j in range(K):
-            assert far[i, j] == 2 * 2 + 1 + i - j
+            assert far[i, j] == reach + 1 + i - j
     assert int(far.max()) == prior.context
 
 
@@ -123,11 +124,3 @@ def test_dropout_is_of_items_and_off_in_evaluation():
 def test_channels_that_do_not_split_are_refused():
     with pytest.raises(ConfigError, match=r"channels=6 .* 2 heads .* give a multiple of 4"):
         parse(Config, {**SMALL, "channels": 6})
-
-
-@pytest.mark.parametrize("rows", [1, 2])
-def test_a_markov_source_is_learnt(rows):
-    given = {"channels": 16, "layers": 2, "window": 4, "dropout": 0}
-    prior = small(markov.sizes(rows), **given)
-    markov.train(prior, markov.draw(256, 64, rows=rows, seed=0), steps=250)
-    markov.check_learnt(prior, rows)

@@ -34,22 +34,35 @@ def test_it_is_the_paper_s_network():
     close(net(codes), plain(net, codes))
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("dilations", [[1], [1, 2, 1], [2, 1, 4], [3, 1]])
 @pytest.mark.parametrize("sizes", [(5,), (4, 6, 5)])
-def test_its_receptive_field_is_exactly_the_stated_context(sizes):
-    """A column hears every code of the D + 1 columns before it, and no other."""
-    net, frames, reach = make("wavenet", sizes, local=False, dilations=[1, 2, 1]), 14, 5
-    assert net.context == 4 + len(sizes)
+def test_its_receptive_field_is_exactly_the_stated_context(sizes, dilations):
+    """A column hears the columns as far before the last as some dilations add up to, no other.
+
+    Those are all of the D + 1 columns before it, but for the last dilations here, which leave a
+    gap, as the class says.
+    """
+    net, frames = make("wavenet", sizes, local=False, dilations=dilations).double(), 14
+    reach, offsets = sum(dilations) + 1, {1}
+    for dilation in dilations:
+        offsets |= {offset + dilation for offset in offsets}
+    assert (offsets == set(range(1, reach + 1))) == (dilations != [3, 1])
+    assert net.context == sum(dilations) + len(sizes)
     codes = draw_codes(sizes, 1, frames)
-    before, farthest = net(codes), 0
+    before, farthest, nearest = net(codes), 0, frames
     for k, t in itertools.product(range(len(sizes)), range(frames)):
         other = codes.clone()
         other[0, k, t] = (other[0, k, t] + 1) % sizes[k]
         changed = ((net(other) != before) & torch.isfinite(before))[0].any(dim=1)
         for j, u in itertools.product(range(len(sizes)), range(frames)):
-            heard = 1 <= (u + j) - (t + k) <= reach
+            heard = (u + j) - (t + k) in offsets
             assert bool(changed[j, u]) == heard, f"({k}, {t}) -> ({j}, {u})"
             farthest = max(farthest, u - t if heard else 0)
+            nearest = min(nearest, u - t if heard else 1)
     assert farthest == net.context
+    # conditions are heard from one frame further ahead than codes, in the column itself
+    assert nearest == 1 - net.ahead
 
 
 def test_its_columns_are_those_of_the_delay_pattern():
