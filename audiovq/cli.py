@@ -9,6 +9,7 @@ from audiovq.commands import export_units
 from audiovq.commands import evaluation
 from audiovq.commands import evaluate_units
 from audiovq.commands import prior
+from audiovq.commands import coding
 from audiovq.commands import listing
 from audiovq.commands._app import app
 
