@@ -93,7 +93,7 @@ class NGram(Prior):
             codes = self._checked(codes).cpu().unsqueeze(0)  # noqa: PLW2901
             for row in range(self.num_codebooks):
                 found[row].append(codes[0, row])
-                histories[row].append(self._history(codes, row))
+                histories[row].append(self.history(codes, row))
         if not found[0]:
             raise ConfigError(f"no codes to count in the split {split!r}: name one that has some")
         for row, size in enumerate(self.codebook_sizes):
@@ -109,7 +109,7 @@ class NGram(Prior):
     ) -> Float[Tensor, "B K N T"]:
         """Return the logarithm of every code's probability; they add up to one exactly."""
         B, _, T = codes.shape
-        rows = [self.predict(row, self._history(codes, row)) for row in range(self.num_codebooks)]
+        rows = [self.predict(row, self.history(codes, row)) for row in range(self.num_codebooks)]
         return torch.stack([x.view(B, T, -1).transpose(1, 2) for x in rows], dim=1)
 
     def log_prob(
@@ -122,7 +122,7 @@ class NGram(Prior):
         B, _, T = codes.shape
         rows = []
         for row in range(self.num_codebooks):
-            history, wanted = self._history(codes, row), codes[:, row].flatten()
+            history, wanted = self.history(codes, row), codes[:, row].flatten()
             rows.append(self._chosen(row, history, wanted).log().float().view(B, T))
         found = torch.stack(rows, dim=1)
         if lengths is None:
@@ -147,7 +147,7 @@ class NGram(Prior):
             name = _buffer(row, order, field)
             setattr(self, name, getattr(table, field).to(getattr(self, name).device))
 
-    def _history(self, codes: Int[Tensor, "B K T"], row: int) -> Int[Tensor, "P M"]:
+    def history(self, codes: Int[Tensor, "B K T"], row: int) -> Int[Tensor, "P M"]:
         """Return what each code of a row is predicted from, nearest first; P = B x T."""
         T, reach, seen = codes.shape[-1], self.context or 0, self.seen[row]
         if not seen:
@@ -193,10 +193,10 @@ class NGram(Prior):
         block = max(1, _BLOCK // size)
         for start in range(0, len(history), block):
             part = slice(start, start + block)
-            logits[part, :size] = self._all(row, history[part]).log()
+            logits[part, :size] = self.probabilities(row, history[part]).log()
         return logits
 
-    def _all(self, row: int, history: Int[Tensor, "P M"]) -> Float[Tensor, "P _"]:
+    def probabilities(self, row: int, history: Int[Tensor, "P M"]) -> Float[Tensor, "P _"]:
         """Return the probability of every code after each history."""
         size = self.codebook_sizes[row]
         found = torch.full((1, size), 1.0 / size, dtype=torch.float64, device=history.device)
