@@ -1,5 +1,6 @@
 """Compressed files: they come back, in parts too, and nothing changed passes."""
 
+import functools
 import random
 import tracemalloc
 from dataclasses import replace
@@ -15,16 +16,26 @@ from audiovq.coding.coders import packed_size
 from audiovq.coding.header import parse
 from audiovq.coding.packed import PackedCodes
 from audiovq.errors import AudioError, AudioVQError, CompressedFileError, ConfigError
+from audiovq.nn.conv import fold_weight_norm
 from tests.coding.standing_in import Chained
 from tests.helpers import noise, small_model, voices_model
 
 RATE, HOP = 16000, 10
-VQ = small_model()
-RVQ = small_model({"name": "rvq", "dim": 6, "codebook_size": 12, "num_codebooks": 3})
-TWO_RATES = small_model(
+
+
+def model_of(bottleneck, seed=0):
+    """A small model as it is loaded for use, which is named by its hash in no time."""
+    model = small_model(bottleneck, seed=seed)
+    fold_weight_norm(model)
+    return model
+
+
+VQ = model_of("vq_ema")
+RVQ = model_of({"name": "rvq", "dim": 6, "codebook_size": 12, "num_codebooks": 3})
+TWO_RATES = model_of(
     {"name": "vqvae2", "dim": 6, "codebook_size": 16, "slow_codebook_size": 9, "ratio": 2}
 )
-CONTINUOUS = small_model("identity")
+CONTINUOUS = model_of("identity")
 
 
 def seconds(frames):
@@ -34,7 +45,7 @@ def seconds(frames):
 @given(
     st.sampled_from([VQ, RVQ, TWO_RATES]), st.integers(1, 700), st.integers(1, 40), st.booleans()
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_codes_are_those_of_exact_encoding_and_the_length_is_exact(model, length, block, chained):
     x = noise(1, length, seed=length)
     coder = Chained(model.codebook_sizes) if chained else None
@@ -79,9 +90,8 @@ def test_the_bytes_do_not_depend_on_how_the_sound_arrives():
     for size in (70_000, 777):
         parts = torch.split(x, size, dim=-1)
         assert compress_blocks(VQ, parts, block_seconds=seconds(500)) == whole
-    for wrong in (noise(2, 50), noise(1, 50)[0], noise(1, 0)):
-        with pytest.raises(AudioError):
-            VQ.compress(wrong)
+    with pytest.raises(AudioError, match=r"of shape \(1, 1, 0\) given"):
+        VQ.compress(torch.zeros(1, 1, 0))
     with pytest.raises(AudioError, match="no samples"):
         compress_blocks(VQ, [])
     with pytest.raises(AudioError, match="NaN"):
@@ -142,6 +152,7 @@ def read(data, coder):
         return torch.cat(list(read_blocks(container, coder, 0, container.header.blocks)), dim=-1)
 
 
+@functools.cache
 def coded(coder, frames=23, block=7):
     """A small file, and its codes."""
     model = RVQ if len(coder.codebook_sizes) == 3 else VQ
@@ -198,7 +209,7 @@ def test_random_bytes_are_an_error(data, begins_well):
 @pytest.mark.parametrize(
     ("lie", "message"),
     [
-        ({"length": (1 << 40) - 1}, "less than their index takes|less than their|index takes"),
+        ({"length": (1 << 40) - 1}, "less than their index takes"),
         ({"length": 1}, "where its index states"),
         ({"block_frames": 1}, "index takes"),
         ({"hop_length": 1}, "index takes"),
@@ -243,7 +254,7 @@ def test_what_a_file_may_claim_is_limited():
 
 
 def test_files_are_read_with_their_own_model_and_prior():
-    x, other = noise(1, 300), small_model(seed=5)
+    x, other = noise(1, 300), model_of("vq_ema", seed=5)
     coder, stranger = Chained(VQ.codebook_sizes), Chained(VQ.codebook_sizes, "stranger")
     plain, chained = VQ.compress(x), VQ.compress(x, coder)
     assert torch.equal(codes_of(plain, VQ, coder), codes_of(chained, VQ, coder))

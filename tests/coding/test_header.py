@@ -81,11 +81,11 @@ def test_other_files_and_versions():
 
 
 def test_blocks_have_a_length_that_is_read_again():
-    assert block_frames(60, 50.0, 4) == 3000
+    assert block_frames(60.0, 50.0, 4) == 3000
     assert block_frames(0.001, 50.0, 1) == 1
-    assert block_frames(600, 50.0, 1) == 30_000
-    for seconds in (0, -1, 600.1, float("nan"), float("inf")):
+    assert block_frames(600.0, 50.0, 1) == 30_000
+    for seconds in (0.0, -1.0, 600.1, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="more than 0 and at most 600 s"):
             block_frames(seconds, 50.0, 1)
     with pytest.raises(ConfigError, match="which is 16.4 s here"):
-        block_frames(60, 1000.0, 255)
+        block_frames(60.0, 1000.0, 255)
