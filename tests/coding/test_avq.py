@@ -15,9 +15,17 @@ from audiovq.coding.avq import read_blocks, sound
 from audiovq.coding.coders import packed_size
 from audiovq.coding.header import parse
 from audiovq.coding.packed import PackedCodes
-from audiovq.errors import AudioError, AudioVQError, CompressedFileError, ConfigError
+from audiovq.coding.prior_codes import PriorCodes
+from audiovq.errors import (
+    AudioError,
+    AudioVQError,
+    CheckpointError,
+    CompressedFileError,
+    ConfigError,
+)
 from audiovq.nn.conv import fold_weight_norm
 from tests.coding.standing_in import Chained
+from tests.coding.with_prior import prior_of
 from tests.helpers import noise, small_model, voices_model
 
 RATE, HOP = 16000, 10
@@ -281,3 +289,33 @@ def test_only_files_are_opened(tmp_path):
     for path, message in ((tmp_path / "none", "does not exist"), (tmp_path, "is not a file")):
         with pytest.raises(CompressedFileError, match=message):
             Container(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [(VQ, "ngram"), (VQ, "wavenet"), (RVQ, "ngram"), (RVQ, "wavenet")]
+)
+def test_with_a_prior_the_codes_come_back_and_no_changed_byte_passes(model, name):
+    x, prior = noise(1, 900, seed=2), prior_of(model, name)
+    codes = model.encode(x, exact=True)
+    data = model.compress(x, prior, block_seconds=seconds(40))
+    assert torch.equal(codes_of(data, model, prior), codes)
+    assert parse(data, "x").prior.hex() == prior.fingerprint()[:16]
+    assert decompress(data, model, prior).shape == x.shape
+    if name == "ngram":  # trained on the like
+        assert len(data) < len(model.compress(x, block_seconds=seconds(40)))
+    coder, draw = PriorCodes(prior), random.Random(0)
+    for at in range(0, len(data), 1 if name == "ngram" else 5):
+        changed = data[:at] + bytes([data[at] ^ draw.randint(1, 255)]) + data[at + 1 :]
+        with pytest.raises(CompressedFileError):
+            read(changed, coder)
+    with pytest.raises(CompressedFileError, match="give the prior it was written with"):
+        codes_of(data, model, prior_of(model, name, seed=1))
+
+
+def test_a_prior_of_another_model_is_refused():
+    x, stranger = noise(1, 300), prior_of(model_of("vq_ema", seed=5))
+    with pytest.raises(CheckpointError, match="the model holds codes of the model"):
+        VQ.compress(x, stranger)
+    data = VQ.compress(x, prior_of(VQ))
+    with pytest.raises(CheckpointError, match="the model holds codes of the model"):
+        decompress(data, VQ, stranger)
