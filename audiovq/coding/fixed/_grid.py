@@ -39,17 +39,26 @@ class Linear:
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self.weight = np.ascontiguousarray(steps(weight, WEIGHT_BITS).T)
         self.bias = np.zeros(self.weight.shape[1]) if bias is None else steps(bias, SUM_BITS)
-        most = (np.abs(self.weight).sum(axis=0) * LIMIT + np.abs(self.bias)).max()
-        if not most < _EXACT:
-            raise CheckpointError(
-                f"this prior's weights are too large to compress with: a sum could reach "
-                f"2^{math.log2(most):.0f} steps of 2^-{SUM_BITS}, and up to 2^52 are exact; use "
-                f"another prior, or none"
-            )
+        check_exact(np.abs(self.weight).sum(axis=0) * LIMIT + np.abs(self.bias))
 
     def __call__(self, x: Float64[np.ndarray, "*B C"]) -> Float64[np.ndarray, "*B H"]:
         """Return the sums, not yet rounded to values."""
         return x @ self.weight + self.bias  # type: ignore[no-any-return]
+
+
+def check_exact(largest: Float64[np.ndarray, "*S"]) -> None:
+    """Look whether sums of at most these sizes, in their steps, are exact.
+
+    Raises:
+        CheckpointError: one may not be.
+    """
+    most = float(largest.max())
+    if not most < _EXACT:
+        raise CheckpointError(
+            f"this prior's weights are too large to compress with: a sum could reach "
+            f"2^{math.log2(most):.0f} steps of 2^-{SUM_BITS}, and up to 2^52 are exact; use "
+            f"another prior, or none"
+        )
 
 
 def steps(numbers: Tensor, bits: int) -> Float64[np.ndarray, "..."]:

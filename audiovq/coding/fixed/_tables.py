@@ -5,7 +5,7 @@ the point, and then rounded: no machine's exponential decides a last bit.
 """
 
 from decimal import Context, Decimal
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -44,10 +44,12 @@ def sigmoid() -> Float64[np.ndarray, "E"]:
     return _odd(half, ONE)
 
 
-def gated(sums: Float64[np.ndarray, "*B C2"]) -> Float64[np.ndarray, "*B C"]:
-    """Return tanh of the first half times the sigmoid of the second, as values."""
+def gated(
+    sums: Float64[np.ndarray, "*B C2"], bits: int = WEIGHT_BITS
+) -> Float64[np.ndarray, "*B C"]:
+    """Return tanh of the first half times the sigmoid of the second, as values; see `at`."""
     half = sums.shape[-1] // 2
-    place = at(sums)
+    place = at(sums, bits)
     found = tanh().take(place[..., :half], mode="clip")
     found *= sigmoid().take(place[..., half:], mode="clip")
     found *= 2.0**-VALUE_BITS
@@ -73,7 +75,7 @@ def gelu(x: Float64[np.ndarray, "*S"]) -> Float64[np.ndarray, "*S"]:
     return np.maximum(x, 0.0) - rest.take(np.abs(x).astype(np.int64), mode="clip")  # type: ignore[no-any-return]
 
 
-@cache
+@lru_cache(maxsize=4)
 def rotations(columns: int, size: int, base: int) -> tuple[Table, Table]:
     """Return cosine and sine, in steps of weights, of every column times base^(-2 j / size)."""
     logarithm = Decimal(base).ln(_CONTEXT)
