@@ -9,10 +9,9 @@ Codes are (B, K, T), -1 where there is none. No label is given, as a file holds 
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 from torch import nn
 
 from audiovq.coding.fixed._grid import WEIGHT_BITS, Linear, limited, values
@@ -21,7 +20,7 @@ from audiovq.errors import ConfigError
 from audiovq.prior._base import Place, Prior
 from audiovq.prior._rows import Heads, Rows
 
-Hidden = np.ndarray[Any, Any]  # (..., H): what a code is predicted from, whatever a prior makes it
+Hidden = Shaped[np.ndarray, "*B H"]  # what a code is predicted from, whatever a prior makes it
 
 _SCALE = 24  # the most probable code has a frequency of 2^24 + 1
 
