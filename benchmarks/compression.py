@@ -2,8 +2,9 @@
 
 python benchmarks/compression.py MANIFEST MODEL PRIOR [NUMBER] [BLOCK_SECONDS] [--save]
 
-NUMBER utterances of the test split (50), evenly spread over it; blocks of 60 s. Every file is
-decoded in another process at another thread count, and its codes compared.
+NUMBER utterances (50) of the test split, evenly spread over it, and of the validation split where
+those are too few; blocks of 60 s. Every file is decoded in another process at another thread
+count, and its codes compared.
 """
 
 import io
@@ -44,10 +45,12 @@ print(json.dumps(seconds))
 
 
 def chosen(manifest: manifests.Manifest, number: int) -> Sequence[Any]:
-    """Utterances of the test split, evenly spread."""
-    test = manifest.select("test")
-    number = min(number, len(test))
-    return [test[i * len(test) // number] for i in range(number)]
+    """Utterances of the test split, evenly spread; all, and some of validation, if they are few."""
+    test, more = manifest.select("test"), manifest.select("validation")
+    if number <= len(test):
+        return [test[i * len(test) // number] for i in range(number)]
+    rest = min(number - len(test), len(more))
+    return [*test, *(more[i * len(more) // rest] for i in range(rest))]
 
 
 def lossless_bytes(x: torch.Tensor, sample_rate: int, form: str) -> int:
