@@ -8,7 +8,7 @@ import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -24,6 +24,10 @@ from audiovq.encoders._base import Encoder
 from audiovq.errors import AudioError, ConfigError
 from audiovq.nn.conv import Span
 from audiovq.nn.tree import register_output
+
+if TYPE_CHECKING:
+    from audiovq.coding._base import CodeCoder
+    from audiovq.prior import TrainedPrior
 
 
 class AutoencoderConfig(Config):
@@ -403,6 +407,31 @@ class Autoencoder(nn.Module):
         """
         back = inference.to_waveform(self, self._checked(condition, 1))
         yield from inference.stream_through(inference.to_embedding(self), back, blocks)
+
+    def compress(
+        self,
+        x: Float[Tensor, "1 1 L"],
+        prior: "TrainedPrior | CodeCoder | None" = None,
+        *,
+        codebooks: int | None = None,
+        block_seconds: float = 60.0,
+    ) -> bytes:
+        """Return a waveform as the bytes of a compressed file; `coding.decompress` is its inverse.
+
+        Args:
+            x: one waveform in [-1, 1] at sample_rate; its codes are those of `encode(exact=True)`.
+            prior: of this model's codes, to write them in fewer bits; needed again to read.
+            codebooks: write the first so many rows of a residual model; None: all.
+            block_seconds: audio per block, each read on its own (s).
+
+        Raises:
+            ConfigError: the model is continuous, or a setting does not fit it.
+            CheckpointError: the prior is of another model's codes.
+            AudioError: x is not one finite waveform.
+        """
+        from audiovq.coding.avq import compress  # noqa: PLC0415  (a circle)
+
+        return compress(self, x, prior, codebooks=codebooks, block_seconds=block_seconds)
 
     # --------------------------------------------------------------- saving
 

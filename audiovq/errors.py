@@ -21,6 +21,10 @@ class CheckpointError(AudioVQError):
     """A model folder, checkpoint or units folder cannot be read or does not fit."""
 
 
+class CompressedFileError(AudioVQError):
+    """A compressed file is damaged, hostile, or of another model or prior."""
+
+
 class NonFiniteError(AudioVQError):
     """NaN or infinity appeared where it must not; the message names where first."""
 

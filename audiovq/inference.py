@@ -131,6 +131,19 @@ def to_waveform(model: "Autoencoder", condition: Int[Tensor, "B"] | None = None)
     return Step(process, geometry, model.hop_length)
 
 
+def from_codes(model: "Autoencoder", condition: Int[Tensor, "B"] | None = None) -> Step:
+    """Return the step from codes (B, K, T) to waveform (B, 1, L)."""
+    bottleneck, back = model.bottleneck, to_waveform(model, condition)
+    assert isinstance(bottleneck, DiscreteBottleneck)
+
+    @torch.no_grad()
+    def process(codes: Tensor, mask: Tensor | None) -> Tensor:
+        return back.process(bottleneck.decode(codes), mask)
+
+    geometry = dataclasses.replace(back.geometry, per_frame_in=1)
+    return Step(process, geometry, model.hop_length)
+
+
 def run(
     step: Step,
     x: Float[Tensor, "B 1 L"],
