@@ -1,7 +1,8 @@
 """Commands that train priors over codes, and score codes with them."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,17 @@ from audiovq.commands._app import (
 )
 from audiovq.commands.training import resolve
 from audiovq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from audiovq.prior import TrainedPrior
+    from audiovq.prior._base import Condition
+
+GivenCodes = Annotated[
+    str, typer.Option(metavar="DIR", help="units whose codes the prior is given, if it is any")
+]
+GivenFeatures = Annotated[
+    str, typer.Option(metavar="DIR", help="units whose vectors the prior is given, if it is any")
+]
 
 
 @app.command("train-prior")
@@ -38,7 +50,14 @@ def train_prior(
     spoken by others, are scored. The run folder holds config.yaml, log.jsonl, checkpoints/,
     report.html, and the prior as model/, the best one by validation as best/.
 
+    A prior may be told of each frame: another stream of the same codes (train.streams and
+    train.given_streams, for VQ-VAE-2), codes of another model of the same utterances
+    (train.given_codes=DIR), or the vectors that units stand for (train.given_features=DIR).
+
     Example: audiovq train-prior wavenet codes=units run.dir=runs/prior
+
+    Example: audiovq train-prior wavenet codes=units run.dir=runs/fast train.streams=[fast]
+    train.given_streams=[slow]
     """
     from audiovq import config as configs
     from audiovq import share
@@ -60,6 +79,8 @@ def score(
     units: Annotated[Path, typer.Argument(help="a folder made by `audiovq extract`")],
     split: Annotated[SplitName, typer.Option(help="which utterances")] = SplitName.test,
     each: Annotated[bool, typer.Option("--each", help="list every utterance, too")] = False,
+    given_codes: GivenCodes = "",
+    given_features: GivenFeatures = "",
     threads: Threads = 1,
     as_json: Json = False,
     device: Device = "cpu",
@@ -76,15 +97,14 @@ def score(
     from audiovq.eval.prior_score import score as run
     from audiovq.prior import load
     from audiovq.units import load as load_units
-    from audiovq.units.sequences import read_split
+    from audiovq.units.given import open_folders, read_for
 
     set_threads(threads)
     trained = load(prior, plugin)
-    found = load_units(units)
-    m = found.metadata
-    trained.check(m.model_hash, m.codebook_sizes, str(units))
+    folders = open_folders(given_codes, given_features)
+    chosen = None if split == SplitName.all else split.value
+    sequences = read_for(trained.about, load_units(units), chosen, folders)
     trained.module.to(check_device(device))
-    sequences = read_split(found, None if split == SplitName.all else split.value)
     result = run(trained, sequences, split.value, str(units))
     if as_json:
         print(result.to_json())
@@ -104,11 +124,29 @@ def sample(
         "samples"
     ),
     number: Annotated[int, typer.Option(min=1, help="how many pieces")] = 1,
+    then: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="a prior of other rows of the codes, given those drawn before (repeatable)"
+        ),
+    ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.0, help="length of each, the prompt included (s)")
-    ] = 5.0,
+        float | None,
+        typer.Option(
+            min=0.0, help="length of each, the prompt included (s) [default: 5, or the utterance's]"
+        ),
+    ] = None,
     prompt: Annotated[
-        Path | None, typer.Option(help="audio file to go on from; the sound begins with it")
+        Path | None,
+        typer.Option(
+            help="audio file to go on from; the sound begins with it; of a long one the prior "
+            "hears the end, as far as its context reaches, and says so"
+        ),
+    ] = None,
+    given_codes: GivenCodes = "",
+    given_features: GivenFeatures = "",
+    utterance: Annotated[
+        str | None, typer.Option(help="id of the utterance whose codes or vectors are given")
     ] = None,
     label: Annotated[
         str | None, typer.Option(help="who speaks, if the prior was trained with labels")
@@ -121,7 +159,11 @@ def sample(
         float | None, typer.Option(help="draw from the codes of this share together, in (0, 1]")
     ] = None,
     guidance: Annotated[
-        float, typer.Option(help="towards the label: 0 ignores it, 1 as learned, more exaggerates")
+        float,
+        typer.Option(
+            help="towards label, other codes and features: 0 ignores them, 1 as learned, more "
+            "exaggerates"
+        ),
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="of every draw")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="pieces drawn at a time")] = 16,
@@ -132,27 +174,66 @@ def sample(
 ) -> None:
     """Draw new speech: codes from a prior, decoded by the model that they are codes of.
 
-    Writes sample-000.wav and so on. With --prompt the pieces go on from a recording.
+    Writes sample-000.wav and so on. With --prompt the pieces go on from a recording. Of a model of
+    several streams, such as VQ-VAE-2, PRIOR draws the first, and each --then those that follow.
 
     Example: audiovq sample runs/wavenet runs/vq -o samples --number 10 --temperature 0.9
+
+    Example: audiovq sample runs/slow runs/vqvae2 --then runs/fast -o samples
     """
     from audiovq import audio
     from audiovq.prior import load
-    from audiovq.prior._generate import Wish, generate
+    from audiovq.prior._generate import Wish, generate, hears
 
     set_threads(threads)
     paths = [out / f"sample-{i:03d}.wav" for i in range(number)]
     if (there := [p for p in paths if p.exists()]) and not force:
         raise ConfigError(f"{there[0]} exists already; add --force to replace")
     autoencoder = load_model(model, device, plugin)
-    trained = load(prior, plugin)
-    trained.module.to(check_device(device))
+    priors = [load(path, plugin) for path in (prior, *(then or ()))]
+    for trained in priors:
+        trained.module.to(check_device(device))
+    given, longest = _given(priors, given_codes, given_features, utterance)
     wish = Wish(
-        number=number, seconds=seconds, batch=batch, label=label, temperature=temperature,
-        top_k=top_k, top_p=top_p, guidance=guidance, seed=seed,
+        number=number, seconds=longest if seconds is None else seconds, batch=batch, label=label,
+        temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance, seed=seed,
     )  # fmt: skip
     x = None if prompt is None else audio.load(prompt, autoencoder.sample_rate)
+    pieces = generate(priors, autoencoder, wish, x, given=given)
+    if x is not None:
+        long, reach = x.shape[-1] / autoencoder.sample_rate, [hears(p) for p in priors]
+        if short := [r for r in reach if r is not None and r < long]:
+            typer.echo(
+                f"note: the prompt has {long:.2f} s, of which a prior hears the last "
+                f"{min(short):.2f} s, its context",
+                err=True,
+            )
     out.mkdir(parents=True, exist_ok=True)
-    for path, (_, x_hat) in zip(paths, generate(trained, autoencoder, wish, x), strict=True):
+    for path, (_, x_hat) in zip(paths, pieces, strict=True):
         audio.save(path, x_hat, autoencoder.sample_rate)
         print(f"{path}\t{x_hat.shape[-1] / autoencoder.sample_rate:.2f} s")
+
+
+def _given(
+    priors: "Sequence[TrainedPrior]", codes: str, features: str, utterance: str | None
+) -> "tuple[list[Condition], float]":
+    """Return what each prior is given of an utterance, and how long there is something (s)."""
+    from audiovq.units.given import given_of, open_folders
+
+    if (utterance is not None) != bool(codes or features):
+        raise ConfigError(
+            "--utterance ID goes with --given-codes DIR or --given-features DIR, and they with it: "
+            "it says whose codes are given"
+        )
+    for folder, name in ((codes, "given_codes"), (features, "given_features")):
+        if folder and all(getattr(p.about, name) is None for p in priors):
+            raise ConfigError(f"no prior here is given what {folder} holds: leave it out")
+    folders = open_folders(codes, features)
+    found = [given_of(p.about, folders, utterance or "") for p in priors]
+    seconds = [
+        value.shape[-1] / p.about.codes.frame_rate
+        for p, given in zip(priors, found, strict=True)
+        for value in (given.codes, given.features)
+        if value is not None
+    ]
+    return found, min(seconds, default=5.0)

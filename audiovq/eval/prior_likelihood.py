@@ -8,8 +8,9 @@ from jaxtyping import Float64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from audiovq.prior._base import Condition, Prior
+from audiovq.prior._base import Prior
 from audiovq.prior._release import TrainedPrior
+from audiovq.units.given import condition_of
 from audiovq.units.sequences import CodeSequences
 
 _LOGITS = 1 << 22  # at a time, 4 bytes each, unless one utterance alone has more
@@ -30,13 +31,12 @@ def nats(
     """
     prior = trained.module
     device = next((t.device for t in [*prior.parameters(), *prior.buffers()]), torch.device("cpu"))
-    labels = trained.label_index(sequences.speakers)
     found = np.zeros(len(sequences))
     for chosen in _batches(prior, sequences, part):
         rows = [sequences.codes[i].T.long() for i in chosen]
         codes = pad_sequence(rows, batch_first=True).transpose(1, 2).to(device)
         lengths = torch.tensor([len(row) for row in rows], device=device)
-        condition = Condition(label=labels[list(chosen)].to(device) if prior.labels else None)
+        condition = condition_of(trained, sequences, chosen, device)
         bits: Tensor = prior.log_prob(codes, lengths, condition)
         found[list(chosen)] = -bits.double().sum(dim=(1, 2)).cpu().numpy()
     return found

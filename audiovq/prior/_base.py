@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,12 +37,15 @@ class Condition:
             equals that of the codes; T is a multiple of its length, or one less than that.
         features: values per frame.
         keys: one integer per item, from which every random draw in training derives.
+        hidden: items of which nothing is known but the codes, as when all of it is dropped in
+            training; None: no item.
     """
 
     label: Int[Tensor, "B"] | None = None
     codes: Int[Tensor, "B Kc Tc"] | None = None
     features: Float[Tensor, "B F T"] | None = None
     keys: Int[Tensor, "B"] | None = None
+    hidden: Bool[Tensor, "B"] | None = None
 
 
 class Steps(ABC):
