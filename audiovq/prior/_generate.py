@@ -96,6 +96,7 @@ def generate(
             known = _condition(prior, codes, labels[stage], told[stage])
             codes = _draw(
                 prior, codes, before.shape[-1], known, wish,
+                guidance=_guidance(wish, known, alone=len(priors) == 1),
                 seed=wish.seed + first + (stage << 40), progress=progress,
             )  # fmt: skip
         for whole in codes:
@@ -161,6 +162,13 @@ def _condition(
     )
 
 
+def _guidance(wish: Wish, condition: Condition, *, alone: bool) -> float:
+    """Return the guidance of a prior: none where it is told nothing, unless no other may be."""
+    told = condition.codes is not None or condition.features is not None
+    labelled = condition.label is not None and bool(condition.label.any())
+    return wish.guidance if alone or told or labelled else 1.0
+
+
 def _first(values: Tensor, frames: int, trained: TrainedPrior) -> Tensor:
     part = trained.about.part
     if values.shape[-1] + (1 if part is None else part.ratio) <= frames:
@@ -179,6 +187,7 @@ def _draw(
     condition: Condition,
     wish: Wish,
     *,
+    guidance: float,
     seed: int,
     progress: bool,
 ) -> Int[Tensor, "B K T"]:
@@ -197,7 +206,7 @@ def _draw(
         temperature=wish.temperature,
         top_k=wish.top_k,
         top_p=wish.top_p,
-        guidance=wish.guidance,
+        guidance=guidance,
         seed=seed,
         progress=progress,
     )
