@@ -183,7 +183,7 @@ def sample(
     """
     from audiovq import audio
     from audiovq.prior import load
-    from audiovq.prior._generate import Wish, generate, hears
+    from audiovq.prior._generate import Wish, generate
 
     set_threads(threads)
     paths = [out / f"sample-{i:03d}.wav" for i in range(number)]
@@ -200,18 +200,24 @@ def sample(
     )  # fmt: skip
     x = None if prompt is None else audio.load(prompt, autoencoder.sample_rate)
     pieces = generate(priors, autoencoder, wish, x, given=given)
-    if x is not None:
-        long, reach = x.shape[-1] / autoencoder.sample_rate, [hears(p) for p in priors]
-        if short := [r for r in reach if r is not None and r < long]:
-            typer.echo(
-                f"note: the prompt has {long:.2f} s, of which a prior hears the last "
-                f"{min(short):.2f} s, its context",
-                err=True,
-            )
     out.mkdir(parents=True, exist_ok=True)
-    for path, (_, x_hat) in zip(paths, pieces, strict=True):
+    for i, (path, (_, x_hat)) in enumerate(zip(paths, pieces, strict=True)):
+        if i == 0 and x is not None:
+            _tell_what_is_heard(priors, x.shape[-1] / autoencoder.sample_rate)
         audio.save(path, x_hat, autoencoder.sample_rate)
         print(f"{path}\t{x_hat.shape[-1] / autoencoder.sample_rate:.2f} s")
+
+
+def _tell_what_is_heard(priors: "Sequence[TrainedPrior]", seconds: float) -> None:
+    from audiovq.prior._generate import hears
+
+    reach = [r for r in map(hears, priors) if r is not None and r < seconds]
+    if reach:
+        typer.echo(
+            f"note: of the prompt's {seconds:.2f} s a prior hears the last {min(reach):.2f} s, as "
+            f"far as its context reaches",
+            err=True,
+        )
 
 
 def _given(

@@ -103,7 +103,7 @@ def test_a_stream_is_read_at_its_own_rate_with_what_it_is_given(tmp_path):
     assert (
         found.fingerprint()
         != read(whole, "train", choose(LAYOUT, m.codebook_sizes * 3, ["fast"], [])).fingerprint()
-    )  # noqa: E501
+    )
 
 
 def test_other_codes_and_vectors_come_by_id(tmp_path):
