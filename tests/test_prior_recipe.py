@@ -136,7 +136,7 @@ def _kill_test(codes, tmp_path, undisturbed, wanted):
     kills = runs = 0
     while kills < wanted:
         folder = tmp_path / str(runs)
-        kills += _killed_run(codes, folder, seed=runs, patience=0.15, changes=["train.max_steps=9"])
+        kills += _killed_run(codes, folder, seed=runs, patience=0.3, changes=["train.max_steps=9"])
         assert fingerprint(folder) == fingerprint(undisturbed)
         for name in ("model", "best", "average"):
             mine, other = priors.load(folder / name), priors.load(undisturbed / name)

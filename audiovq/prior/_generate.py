@@ -14,6 +14,8 @@ from audiovq.prior._release import TrainedPrior
 from audiovq.prior._sample import sample
 from audiovq.prior._stages import check_stages
 
+LONGEST = 86_400.0  # seconds of a piece
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
@@ -72,7 +74,11 @@ def generate(
         ConfigError: the wish cannot be met.
     """
     priors = [trained] if isinstance(trained, TrainedPrior) else list(trained)
+    if not model.is_discrete:
+        raise ConfigError("the model is continuous and has no codes that a prior could be of")
     check_stages(priors, model.fingerprint(), model.codebook_sizes, model.layout)
+    if not wish.seconds <= LONGEST:  # NaN is not, either
+        raise ConfigError(f"--seconds {wish.seconds:g}: up to {LONGEST:g}, a day, is accepted")
     frames = round(wish.seconds * model.frame_rate)
     if frames < 1:
         raise ConfigError(

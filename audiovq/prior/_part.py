@@ -21,6 +21,7 @@ from audiovq.config import Config
 from audiovq.errors import ConfigError
 
 Size = Annotated[int, Field(ge=1, le=1 << 20)]
+Name = Annotated[str, Field(max_length=200)]
 Row = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -30,7 +31,7 @@ class Part(Config):
     codebook_sizes: tuple[Size, ...] = Field(
         min_length=1, max_length=256, description="N of each row of the model's codes"
     )
-    names: tuple[str, ...] = Field(max_length=256, description="of the streams that are modelled")
+    names: tuple[Name, ...] = Field(max_length=256, description="of the streams that are modelled")
     rows: tuple[Row, ...] = Field(
         min_length=1, max_length=256, description="rows that are modelled, from 0"
     )

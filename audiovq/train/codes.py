@@ -4,6 +4,10 @@ An epoch is an order of all sequences, drawn from (seed, epoch). It is cut into 
 batches; within each, sequences are sorted by length, so that little is padded, and the batches of
 all stretches come in an order drawn again. The few sequences that fill no batch wait for another
 epoch.
+
+Nothing is packed one behind the other: of an hour of LibriSpeech (318 utterances of 2 to 17 s,
+batches of 8) 28 % of the frames would be padding if nothing was sorted, and 4 % are by the default
+stretches of 16 batches (7 % of 8, 3 % of 32).
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +35,7 @@ class CodesConfig(Config):
         None, ge=1, description="frames of a sequence at most, cut anew in every epoch; null: whole"
     )
     bucket: int = Field(
-        8, ge=1, description="batches whose sequences are sorted by length together, to pad less"
+        16, ge=1, description="batches whose sequences are sorted by length together, to pad less"
     )
 
 
