@@ -30,6 +30,7 @@ from audiovq.eval import prior_page, prior_summary
 from audiovq.eval.prior_likelihood import nats
 from audiovq.losses.codes import mean_surprise, surprise
 from audiovq.prior._base import Condition
+from audiovq.prior._part import choose
 from audiovq.prior._release import About, TrainedPrior, about_codes
 from audiovq.train import run as runs
 from audiovq.train.average import WeightAverage
@@ -40,8 +41,9 @@ from audiovq.train.keep import save_model, saving, validating
 from audiovq.train.log import Log, LogConfig
 from audiovq.train.loop import StepOutput, fit
 from audiovq.train.optim import OptimConfig, Optimizer
+from audiovq.units.given import about_features, open_folders, read
 from audiovq.units.reading import load
-from audiovq.units.sequences import CodeSequences, read_split
+from audiovq.units.sequences import CodeSequences
 
 
 class TrainConfig(runs.TrainingConfig):
@@ -52,6 +54,18 @@ class TrainConfig(runs.TrainingConfig):
     )
     condition: Literal["none", "speaker"] = Field(
         "none", description="what the prior is told besides the codes before"
+    )
+    streams: tuple[str, ...] = Field(
+        (), max_length=256, description="streams of the codes to model, e.g. [fast]; []: all"
+    )
+    given_streams: tuple[str, ...] = Field(
+        (), max_length=256, description="other streams of them to be given, e.g. [slow]"
+    )
+    given_codes: str = Field(
+        "", description="folder of other codes of the same utterances to be given"
+    )
+    given_features: str = Field(
+        "", description="folder of units of the same utterances whose vectors are to be given"
     )
     validation_utterances: int = Field(500, ge=1, description="utterances used, spread over all")
 
@@ -104,8 +118,11 @@ def read_codes(config: Config) -> tuple[CodeSequences, CodeSequences]:
     if not config.codes:
         raise ConfigError("codes is missing: make a folder with `audiovq extract`, name it here")
     with distributed.main_first():
-        units = load(config.codes)
-        return read_split(units, "train"), read_split(units, "validation")
+        units, t = load(config.codes), config.train
+        m, folders = units.metadata, open_folders(t.given_codes, t.given_features)
+        part = choose(m.layout, m.codebook_sizes, t.streams, t.given_streams)
+        train, held_out = (read(units, s, part, folders) for s in ("train", "validation"))
+        return train, held_out
 
 
 def train(config: Config, sequences: CodeSequences, held_out: CodeSequences, folder: Path) -> None:
@@ -184,16 +201,45 @@ def build(config: Config, sequences: CodeSequences, device: torch.device) -> Tra
                 f"train.condition=speaker: no utterance of {config.codes} names its speaker; use "
                 f"train.condition=none"
             )
-    about = About(
-        prior=config.prior,
-        codes=about_codes(sequences.metadata),
-        labels=names,
-        counts=tuple(tuple(row.tolist()) for row in sequences.counts()),
-    )
+    about = describe(config, sequences, names)
     torch.manual_seed(config.train.seed)  # decides the initial weights, and nothing after them
     trained = TrainedPrior.build(about)
     trained.module.to(device)
     return trained
+
+
+def describe(config: Config, sequences: CodeSequences, labels: tuple[str, ...]) -> About:
+    """Return what a prior is, of which codes, and what it is given."""
+    t, whole = config.train, load(config.codes).metadata
+    folders = open_folders(t.given_codes, t.given_features)
+    about = About(
+        prior=config.prior,
+        codes=about_codes(sequences.metadata),
+        labels=labels,
+        counts=tuple(tuple(row.tolist()) for row in sequences.counts()),
+        part=choose(whole.layout, whole.codebook_sizes, t.streams, t.given_streams),
+        given_codes=None if folders.codes is None else about_codes(folders.codes.metadata),
+        given_features=None if folders.features is None else about_features(folders.features),
+    )
+    prior: Any = config.prior
+    given = {
+        "condition_codes": about.condition_codes,
+        "condition_features": about.condition_features,
+    }
+    if not hasattr(prior, "condition_codes"):
+        if t.given_streams or t.given_codes or t.given_features:
+            raise ConfigError(
+                f"prior.name={prior.name} cannot be given anything: leave train.given_* out, or "
+                f"use another prior"
+            )
+        return about
+    for name, value in given.items():
+        if getattr(prior, name) and getattr(prior, name) != value:
+            raise ConfigError(
+                f"prior.{name}={getattr(prior, name)}: leave it out; it follows from what "
+                f"train.given_* names, and is {value}"
+            )
+    return about.model_copy(update={"prior": prior.model_copy(update=given)})
 
 
 def count(
@@ -230,7 +276,12 @@ def make_step(
         codes, lengths, keys, labels = (
             t.to(device) for t in (batch.codes, batch.lengths, batch.keys, batch.labels)
         )
-        told = Condition(label=labels if prior.labels else None, keys=keys)
+        given, features = (
+            None if t is None else t.to(device) for t in (batch.given, batch.features)
+        )
+        told = Condition(
+            label=labels if prior.labels else None, codes=given, features=features, keys=keys
+        )
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = network(codes, lengths, told)
         inside = torch.arange(codes.shape[-1], device=device) < lengths.view(-1, 1, 1)

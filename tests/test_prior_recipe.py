@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,15 @@ import yaml
 
 from audiovq import config as configs
 from audiovq import prior as priors
-from audiovq import registry, share, units
+from audiovq import registry, release, share, units
 from audiovq.errors import ConfigError, ManifestError, NonFiniteError
+from audiovq.files import STALE_MARK
 from audiovq.losses import codes as losses
 from audiovq.prior._base import Condition
 from audiovq.train import checkpoint, signals
 from audiovq.train.trackers.lines import read_log
+from tests.figures import tell
+from tests.killing import kill_until_done
 from tests.units.made import made_units, metadata, write
 
 RECIPE = share.load_recipe("train_prior")
@@ -114,6 +118,50 @@ def test_a_signal_finishes_the_step_saves_and_leaves(codes, tmp_path, undisturbe
     train(codes, tmp_path, "train.max_steps=9")
     assert fingerprint(tmp_path) == fingerprint(undisturbed)
     assert timeless(tmp_path) == timeless(undisturbed)
+
+
+def _killed_run(codes, folder, *, seed, patience, changes):
+    """Train through kills, as slowly as disks may be; returns how many there were."""
+    rng = random.Random(seed)
+
+    def work():
+        torch.set_num_threads(1)
+        real = checkpoint.atomic_write
+
+        def slow(path, data):
+            time.sleep(rng.random() * 0.01)
+            real(path, data)
+
+        checkpoint.atomic_write = release.atomic_write = slow
+        train(codes, folder, *changes)
+
+    return kill_until_done(work, rng, patience)
+
+
+def _kill_test(codes, tmp_path, undisturbed, wanted):
+    kills = runs = 0
+    while kills < wanted:
+        folder = tmp_path / str(runs)
+        kills += _killed_run(codes, folder, seed=runs, patience=0.3, changes=["train.max_steps=9"])
+        assert fingerprint(folder) == fingerprint(undisturbed)
+        for name in ("model", "best", "average"):
+            mine, other = priors.load(folder / name), priors.load(undisturbed / name)
+            assert mine.fingerprint() == other.fingerprint()
+        assert timeless(folder) == timeless(undisturbed)
+        assert not list(folder.rglob(f"*{STALE_MARK}*"))
+        runs += 1
+    tell("SIGKILL of prior training", kills=kills, bit_identical_resumes=f"{runs} of {runs} runs")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has used torch")
+def test_sigkill_at_random_moments_changes_no_bit(codes, tmp_path, undisturbed):
+    _kill_test(codes, tmp_path, undisturbed, wanted=2)
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has used torch")
+def test_a_hundred_sigkills_change_no_bit(codes, tmp_path, undisturbed):
+    _kill_test(codes, tmp_path, undisturbed, wanted=100)
 
 
 def test_a_run_folder_holds_what_is_promised(undisturbed, codes):

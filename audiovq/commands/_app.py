@@ -34,6 +34,13 @@ Plugin = Annotated[
     list[str], typer.Option(help="dotted name of a plug-in component you trust (repeatable)")
 ]
 
+GivenCodes = Annotated[
+    str, typer.Option(metavar="DIR", help="units whose codes the prior is given, if it is any")
+]
+GivenFeatures = Annotated[
+    str, typer.Option(metavar="DIR", help="units whose vectors the prior is given, if it is any")
+]
+
 
 class SplitName(StrEnum):
     """Splits of a manifest."""

@@ -1,12 +1,15 @@
 """Commands that train priors over codes, and draw speech from them."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from audiovq.commands._app import (
     Device,
+    GivenCodes,
+    GivenFeatures,
     ModelArgument,
     Plugin,
     Threads,
@@ -17,6 +20,10 @@ from audiovq.commands._app import (
 )
 from audiovq.commands.training import resolve
 from audiovq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from audiovq.prior import TrainedPrior
+    from audiovq.prior._base import Condition
 
 
 @app.command("train-prior")
@@ -36,7 +43,14 @@ def train_prior(
     spoken by others, are scored. The run folder holds config.yaml, log.jsonl, checkpoints/,
     report.html, and the prior as model/, the best one by validation as best/.
 
+    A prior may be told of each frame: another stream of the same codes (train.streams and
+    train.given_streams, for VQ-VAE-2), codes of another model of the same utterances
+    (train.given_codes=DIR), or the vectors that units stand for (train.given_features=DIR).
+
     Example: audiovq train-prior wavenet codes=units run.dir=runs/prior
+
+    Example: audiovq train-prior wavenet codes=units run.dir=runs/fast train.streams=[fast]
+    train.given_streams=[slow]
     """
     from audiovq import config as configs
     from audiovq import share
@@ -63,11 +77,29 @@ def sample(
         ),
     ] = None,
     number: Annotated[int, typer.Option(min=1, help="how many pieces")] = 1,
+    then: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="a prior of other rows of the codes, given those drawn before (repeatable)"
+        ),
+    ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.0, help="length of each, the prompt included (s)")
-    ] = 5.0,
+        float | None,
+        typer.Option(
+            min=0.0, help="length of each, the prompt included (s) [default: 5, or the utterance's]"
+        ),
+    ] = None,
     prompt: Annotated[
-        Path | None, typer.Option(help="audio file to go on from; the sound begins with it")
+        Path | None,
+        typer.Option(
+            help="audio file to go on from; the sound begins with it; of a long one the prior "
+            "hears the end, as far as its context reaches, and says so"
+        ),
+    ] = None,
+    given_codes: GivenCodes = "",
+    given_features: GivenFeatures = "",
+    utterance: Annotated[
+        str | None, typer.Option(help="id of the utterance whose codes or vectors are given")
     ] = None,
     label: Annotated[
         str | None, typer.Option(help="who speaks, if the prior was trained with labels")
@@ -80,7 +112,11 @@ def sample(
         float | None, typer.Option(help="draw from the codes of this share together, in (0, 1]")
     ] = None,
     guidance: Annotated[
-        float, typer.Option(help="towards the label: 0 ignores it, 1 as learned, more exaggerates")
+        float,
+        typer.Option(
+            help="towards label, other codes and features: 0 ignores them, 1 as learned, more "
+            "exaggerates"
+        ),
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="of every draw")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="pieces drawn at a time")] = 16,
@@ -96,7 +132,12 @@ def sample(
     see and hear all that the folder holds. In the folder `samples` of the prior's run, the default
     where there is one, pieces are in the run's report.html, too.
 
+    Of a model of several streams, such as VQ-VAE-2, PRIOR draws the first, and each --then those
+    that follow.
+
     Example: audiovq sample runs/wavenet runs/vq --number 10 --temperature 0.9
+
+    Example: audiovq sample runs/slow runs/vqvae2 --then runs/fast
     """
     from dataclasses import asdict
 
@@ -113,22 +154,64 @@ def sample(
     if (there := [p for p in paths if p.exists()]) and not force:
         raise ConfigError(f"{there[0]} exists already; add --force to replace")
     autoencoder = load_model(model, device, plugin)
-    trained = load(prior, plugin)
-    trained.module.to(check_device(device))
+    priors = [load(path, plugin) for path in (prior, *(then or ()))]
+    for trained in priors:
+        trained.module.to(check_device(device))
+    given, longest = _given(priors, given_codes, given_features, utterance)
     wish = Wish(
-        number=number, seconds=seconds, batch=batch, label=label, temperature=temperature,
-        top_k=top_k, top_p=top_p, guidance=guidance, seed=seed,
+        number=number, seconds=longest if seconds is None else seconds, batch=batch, label=label,
+        temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance, seed=seed,
     )  # fmt: skip
     x = None if prompt is None else audio.load(prompt, autoencoder.sample_rate)
-    given = 0 if x is None else x.shape[-1] // autoencoder.hop_length
+    before = 0 if x is None else x.shape[-1] // autoencoder.hop_length
+    found = generate(priors, autoencoder, wish, x, given=given)
     folder.mkdir(parents=True, exist_ok=True)
-    pieces = zip(paths, generate(trained, autoencoder, wish, x), strict=True)
-    for item, (path, (codes, x_hat)) in enumerate(pieces):
+    for item, (path, (codes, x_hat)) in enumerate(zip(paths, found, strict=True)):
+        if item == 0 and x is not None:
+            _tell_what_is_heard(priors, x.shape[-1] / autoencoder.sample_rate)
         settings = {
             "prompt": None if prompt is None else prompt.name, "item": item, **asdict(wish)
         }  # fmt: skip
-        piece = samples.write(path, trained, codes, x_hat, prompt=given, settings=settings)
+        drawn = samples.Drawn(codes, x_hat, before)
+        piece = samples.write(path, priors, drawn, settings, given)
         length = x_hat.shape[-1] / autoencoder.sample_rate
         print(f"{path}\t{length:.2f} s\t{samples.costs(piece)}")
     prior_page.write_samples(folder, run)
     print(f"page: {folder / 'report.html'}")
+
+
+def _tell_what_is_heard(priors: "Sequence[TrainedPrior]", seconds: float) -> None:
+    from audiovq.prior._generate import hears
+
+    reach = [r for r in map(hears, priors) if r is not None and r < seconds]
+    if reach:
+        typer.echo(
+            f"note: of the prompt's {seconds:.2f} s a prior hears the last {min(reach):.2f} s, as "
+            f"far as its context reaches",
+            err=True,
+        )
+
+
+def _given(
+    priors: "Sequence[TrainedPrior]", codes: str, features: str, utterance: str | None
+) -> "tuple[list[Condition], float]":
+    """Return what each prior is given of an utterance, and how long there is something (s)."""
+    from audiovq.units.given import given_of, open_folders
+
+    if (utterance is not None) != bool(codes or features):
+        raise ConfigError(
+            "--utterance ID goes with --given-codes DIR or --given-features DIR, and they with it: "
+            "it says whose codes are given"
+        )
+    for folder, name in ((codes, "given_codes"), (features, "given_features")):
+        if folder and all(getattr(p.about, name) is None for p in priors):
+            raise ConfigError(f"no prior here is given what {folder} holds: leave it out")
+    folders = open_folders(codes, features)
+    found = [given_of(p.about, folders, utterance or "") for p in priors]
+    seconds = [
+        value.shape[-1] / p.about.codes.frame_rate
+        for p, given in zip(priors, found, strict=True)
+        for value in (given.codes, given.features)
+        if value is not None
+    ]
+    return found, min(seconds, default=5.0)

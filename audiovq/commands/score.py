@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,8 @@ import typer
 
 from audiovq.commands._app import (
     Device,
+    GivenCodes,
+    GivenFeatures,
     Json,
     Plugin,
     SplitName,
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
     from audiovq.eval.likelihood_bound import Speech
     from audiovq.eval.prior_compare import Comparison
     from audiovq.eval.prior_score import Score
-    from audiovq.prior._release import TrainedPrior
-    from audiovq.units.metadata import Metadata
+    from audiovq.prior._release import About, TrainedPrior
+    from audiovq.units.given import Folders
     from audiovq.units.reading import Units
     from audiovq.units.sequences import CodeSequences
 
@@ -88,6 +91,8 @@ def score(
         FitSplit, typer.Option(help="split that the density's scale is fitted on")
     ] = FitSplit.validation,
     each: Annotated[bool, typer.Option("--each", help="list every utterance, too")] = False,
+    given_codes: GivenCodes = "",
+    given_features: GivenFeatures = "",
     threads: Threads = 1,
     as_json: Json = False,
     device: Device = "cpu",
@@ -113,27 +118,27 @@ def score(
     Example: audiovq score runs/wavenet/best units --beside runs/ngram
     """
     from audiovq.units import load as load_units
-    from audiovq.units.sequences import read_split
+    from audiovq.units.given import open_folders
 
     set_threads(threads)
     _check_asked(model, manifest, report)
     if codes is not None:
         _check_codes(codes)
     found = load_units(units)
-    folders = [prior, *beside]
-    priors = [_load(path, found.metadata, units, device, plugin) for path in folders]
-    sequences = read_split(found, None if split == SplitName.all else split.value)
+    asked = Asked(found, split.value, open_folders(given_codes, given_features))
+    scored = [_load(path, asked, device, plugin) for path in (prior, *beside)]
+    _check_alike(scored, asked)
+    sequences = scored[0].sequences
     speech = None
     if model is not None and manifest is not None:
         autoencoder = load_model(model, device, plugin)
         speech = _speech(found, sequences, autoencoder, manifest, fit_split.value, likelihood)
-    named = list(zip(folders, priors, strict=True))
-    scores = _scores(named, sequences, (split.value, str(units)), codes)
+    scores = _scores(scored, asked, codes)
     values, text = scores[0].to_dict(), [scores[0].table()]
     if each:
         text.append(scores[0].each())
     if beside:
-        comparison = _compare(named, scores)
+        comparison = _compare(scored, scores)
         values["beside"] = comparison.to_dict()
         text.append(comparison.table())
     if speech is not None:
@@ -142,7 +147,7 @@ def score(
         text += [EXPLAINED, *(b.table() for b in bounds)]
     if report is not None and manifest is not None:
         page = report / "report.html"
-        _write_page(page, named[0], sequences, manifest, scores[0])
+        _write_page(page, scored[0], manifest, scores[0])
         text.append(f"page: {page}")
     if as_json:
         print_json(values)
@@ -159,34 +164,78 @@ def _check_asked(model: Path | None, manifest: Path | None, report: Path | None)
         raise ConfigError("--manifest is for the bound (--model) or a page (--report): give one")
 
 
-def _write_page(
-    page: Path,
-    prior: "tuple[Path, TrainedPrior]",
-    sequences: "CodeSequences",
-    manifest: Path,
-    score: "Score",
-) -> None:
+def _write_page(page: Path, scored: "Scored", manifest: Path, score: "Score") -> None:
     """Write a page of some recordings, their codes' surprise over their spectrograms."""
     from audiovq.data import manifest as manifests
     from audiovq.eval import prior_page, samples
 
-    pieces = samples.recordings(prior[1], sequences, manifests.read(manifest))
+    pieces = samples.recordings(scored.trained, scored.sequences, manifests.read(manifest))
     page.parent.mkdir(parents=True, exist_ok=True)
     mean = score["prior"].bits_per_code.value
-    prior_page.write(page, f"Surprise under {prior[0]}", pieces, held_out=mean)
+    prior_page.write(page, f"Surprise under {scored.path}", pieces, held_out=mean)
 
 
-def _load(
-    path: Path, metadata: "Metadata", units: Path, device: str, plugins: list[str]
-) -> "TrainedPrior":
-    """Return a prior on its device, if it is of these codes."""
+@dataclass(frozen=True)
+class Asked:
+    """What is to be scored."""
+
+    units: "Units"
+    split: str
+    folders: "Folders"
+
+    @property
+    def where(self) -> str:
+        """The units' folder."""
+        return str(self.units.folder)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A prior, and the codes as it has them, with what it is given."""
+
+    path: Path
+    trained: "TrainedPrior"
+    sequences: "CodeSequences"
+
+
+def _load(path: Path, asked: Asked, device: str, plugins: list[str]) -> Scored:
+    """Load a prior, and read what it models of the units, if it is of them."""
     from audiovq.prior import load
+    from audiovq.units.given import Folders, read_for
 
     trained = load(path, plugins)
+    about, folders = trained.about, asked.folders
+    mine = Folders(  # of several priors, one may be given what another is not
+        codes=folders.codes if about.given_codes else None,
+        features=folders.features if about.given_features else None,
+    )
     with _naming(path):
-        trained.check(metadata.model_hash, metadata.codebook_sizes, str(units))
+        sequences = read_for(
+            about, asked.units, None if asked.split == "all" else asked.split, mine
+        )
     trained.module.to(check_device(device))
-    return trained
+    return Scored(path, trained, sequences)
+
+
+def _check_alike(scored: list[Scored], asked: Asked) -> None:
+    """Refuse priors of different rows, and folders that no prior is given."""
+    for folder, name in ((asked.folders.codes, "codes"), (asked.folders.features, "features")):
+        if folder is not None and not any(
+            getattr(s.trained.about, f"given_{name}") for s in scored
+        ):
+            raise ConfigError(f"no prior here is given what {folder.folder} holds: leave it out")
+    first = scored[0].trained.about
+    for other in scored[1:]:
+        mine = other.trained.about
+        if (_rows(first), first.codes.hop_length) != (_rows(mine), mine.codes.hop_length):
+            raise ConfigError(
+                f"{other.path} is of other rows of the codes than {scored[0].path}: only priors of "
+                f"the same codes can be compared"
+            )
+
+
+def _rows(about: "About") -> tuple[int, ...] | None:
+    return None if about.part is None else about.part.rows
 
 
 @contextmanager
@@ -198,24 +247,20 @@ def _naming(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}") from None
 
 
-def _scores(
-    priors: "list[tuple[Path, TrainedPrior]]",
-    sequences: "CodeSequences",
-    what: tuple[str, str],
-    codes: Path | None,
-) -> "list[Score]":
+def _scores(scored: list[Scored], asked: Asked, codes: Path | None) -> "list[Score]":
     """Score under each prior, the first one's codes into a file if there is to be one."""
     from audiovq.eval import prior_codes
     from audiovq.eval.prior_score import score as run
 
     found: list[Score] = []
-    for path, trained in priors:
-        with _naming(path):
+    for s in scored:
+        args = (s.trained, s.sequences, asked.split, asked.where)
+        with _naming(s.path):
             if codes is not None and not found:
-                with prior_codes.writing(codes, sequences, trained.fingerprint()) as add:
-                    found.append(run(trained, sequences, *what, add))
+                with prior_codes.writing(codes, s.sequences, s.trained.fingerprint()) as add:
+                    found.append(run(*args, add))
             else:
-                found.append(run(trained, sequences, *what))
+                found.append(run(*args))
     return found
 
 
@@ -225,11 +270,11 @@ def _check_codes(path: Path) -> None:
     prior_codes.check(path)
 
 
-def _compare(priors: "list[tuple[Path, TrainedPrior]]", scores: "list[Score]") -> "Comparison":
+def _compare(scored: list[Scored], scores: "list[Score]") -> "Comparison":
     from audiovq.eval.prior_compare import compare
 
-    counts = [not any(True for _ in trained.module.parameters()) for _, trained in priors]
-    return compare([str(path) for path, _ in priors], scores, counts)
+    counts = [not any(True for _ in s.trained.module.parameters()) for s in scored]
+    return compare([str(s.path) for s in scored], scores, counts)
 
 
 def _speech(
@@ -241,6 +286,10 @@ def _speech(
     likelihood: Likelihood | None,
 ) -> "Speech":
     """Return what the bound is computed from, checked before any work is done."""
+    if tuple(units.metadata.codebook_sizes) != tuple(sequences.metadata.codebook_sizes):
+        raise ConfigError(
+            "the bound needs a prior of all rows of the codes: this one models some of them"
+        )
     from audiovq.data import manifest as manifests
     from audiovq.eval.likelihood_bound import LIKELIHOODS, Speech
     from audiovq.units.sequences import read_split

@@ -147,7 +147,10 @@ def _examine(target: str, overrides: Sequence[str]) -> tuple[Any, Path]:
         )
     _, config = resolve(target, overrides)
     if config.recipe != "train_autoencoder":
-        raise ConfigError(f"{target} is of the recipe {config.recipe!r}; train_autoencoder is read")
+        raise ConfigError(
+            f"{target} is of the recipe {config.recipe!r}; before training, doctor reads those of "
+            f"train_autoencoder, and of others the run folder"
+        )
     return checkup.plan(config, target), existing(Path(config.run.dir))
 
 

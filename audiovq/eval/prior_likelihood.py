@@ -1,6 +1,7 @@
 """How probable a prior finds codes: nats of every code, each utterance scored whole and alone."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from audiovq.errors import ConfigError, NonFiniteError
 from audiovq.prior._base import Condition, Prior
 from audiovq.prior._release import TrainedPrior
+from audiovq.units.given import condition_of
 from audiovq.units.sequences import CodeSequences
 
 # logits at a time, 4 bytes each, unless one utterance alone has more; few stay in a CPU's cache
@@ -18,6 +20,7 @@ _LOGITS = 1 << 20
 _LOGITS_ON_GPU = 1 << 24
 _STRETCH = 1 << 21  # codes whose nats are held at a time, until all before them are there
 
+Tell = Callable[[Sequence[int]], Condition]
 Each = Callable[[int, Float32[np.ndarray, "K T"]], None]
 
 
@@ -26,6 +29,7 @@ def code_nats(
     codes: Sequence[Int[Tensor, "K _"]],
     speakers: Sequence[str | None],
     part: tuple[int, int] = (0, 1),
+    tell: Tell | None = None,
 ) -> Iterator[tuple[int, Float32[np.ndarray, "K T"]]]:
     """Yield the number of each utterance and minus the log-probability (nats) of its every code.
 
@@ -38,12 +42,13 @@ def code_nats(
         codes: of each utterance.
         speakers: of each, None where unknown.
         part: which of how many parts of the utterances; those of other parts are passed over.
+        tell: what the prior is told of utterances, by number; None: their speakers.
 
     Raises:
         ConfigError: a code is not one of the prior's codebooks.
         NonFiniteError: a code gets no finite log-probability.
     """
-    labels = trained.label_index(speakers)
+    tell = tell or partial(_speakers, trained, trained.label_index(speakers))
     frames = [c.shape[1] for c in codes]
     most = _most_frames(trained)
     for stretch in _stretches(frames, trained.module.num_codebooks):
@@ -51,7 +56,7 @@ def code_nats(
         found: dict[int, Float32[np.ndarray, "K T"]] = {}
         for chosen in _batches(most, frames, longest_first[part[0] :: part[1]]):
             given = [codes[i] for i in chosen]
-            found |= zip(chosen, _batch(trained, given, labels[list(chosen)]), strict=True)
+            found |= zip(chosen, _batch(trained, given, tell(chosen)), strict=True)
         yield from sorted(found.items())
 
 
@@ -74,7 +79,8 @@ def nats(
         NonFiniteError: a code gets no finite log-probability.
     """
     total = np.zeros(len(sequences))
-    for i, found in code_nats(trained, sequences.codes, sequences.speakers, part):
+    told = partial(condition_of, trained, sequences, device=device_of(trained.module))
+    for i, found in code_nats(trained, sequences.codes, sequences.speakers, part, told):
         total[i] = found.sum(dtype=np.float64)
         if each is not None:
             each(i, found)
@@ -96,16 +102,21 @@ def unigram_nats(
     )
 
 
+def _speakers(trained: TrainedPrior, labels: Int[Tensor, "_"], chosen: Sequence[int]) -> Condition:
+    if not trained.module.labels:
+        return Condition()
+    return Condition(label=labels[list(chosen)].to(device_of(trained.module)))
+
+
 def _batch(
-    trained: TrainedPrior, codes: Sequence[Int[Tensor, "K _"]], labels: Int[Tensor, "B"]
+    trained: TrainedPrior, codes: Sequence[Int[Tensor, "K _"]], condition: Condition
 ) -> Iterator[Float32[np.ndarray, "K T"]]:
     """Yield the nats of each item's codes."""
     prior = trained.module
-    device = _device(prior)
+    device = device_of(prior)
     rows = [_checked(c, prior.codebook_sizes).T.long() for c in codes]
     padded = pad_sequence(rows, batch_first=True).transpose(1, 2).to(device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
-    condition = Condition(label=labels.to(device) if prior.labels else None)
     with torch.no_grad():
         found = -prior.log_prob(padded, lengths, condition).float()
     if wrong := int((~torch.isfinite(found)).sum()):
@@ -146,11 +157,12 @@ def _stretches(frames: Sequence[int], rows: int) -> Iterator[range]:
 def _most_frames(trained: TrainedPrior) -> int:
     """Return how many frames a batch may have, padding included."""
     prior = trained.module
-    logits = _LOGITS if _device(prior).type == "cpu" else _LOGITS_ON_GPU
+    logits = _LOGITS if device_of(prior).type == "cpu" else _LOGITS_ON_GPU
     return logits // (prior.num_codebooks * max(prior.codebook_sizes))
 
 
-def _device(prior: Prior) -> torch.device:
+def device_of(prior: Prior) -> torch.device:
+    """Return where a prior's tensors are."""
     return next((t.device for t in [*prior.parameters(), *prior.buffers()]), torch.device("cpu"))
 
 

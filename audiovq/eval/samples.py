@@ -1,6 +1,6 @@
 """Speech drawn from a prior, as a folder: `NAME.wav`, and `NAME.json` for what it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,8 +15,9 @@ from audiovq import config as configs
 from audiovq.config import Config
 from audiovq.data.manifest import Manifest
 from audiovq.errors import CheckpointError, ManifestError
-from audiovq.eval.surprise import bits
+from audiovq.eval import surprise
 from audiovq.files import atomic_write
+from audiovq.prior._base import Condition
 from audiovq.prior._release import TrainedPrior
 from audiovq.units.sequences import CodeSequences
 
@@ -53,7 +54,7 @@ class Sample(Config):
 
     format: Literal["audiovq.sample"] = "audiovq.sample"
     format_version: int = VERSION
-    prior: str = Field(description="fingerprint of the prior")
+    prior: str = Field(description="fingerprint of the prior, or of each in turn")
     model: str = Field(description="fingerprint of the autoencoder")
     sample_rate: int = Field(ge=1, le=1 << 20, description="Hz")
     hop_length: int = Field(ge=1, le=1 << 24, description="samples per frame")
@@ -63,43 +64,56 @@ class Sample(Config):
     bits: tuple[tuple[float, ...], ...] = Field(min_length=1, description="surprise of each code")
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn.
+
+    Attributes:
+        codes: of the whole piece.
+        x: its sound.
+        prompt: how many frames at its beginning were given.
+    """
+
+    codes: Int[Tensor, "K T"]
+    x: Float[Tensor, "1 1 L"]
+    prompt: int = 0
+
+
 def write(
     path: Path,
-    trained: TrainedPrior,
-    codes: Int[Tensor, "K T"],
-    x: Float[Tensor, "1 1 L"],
-    *,
-    prompt: int = 0,
+    priors: Sequence[TrainedPrior],
+    drawn: Drawn,
     settings: Mapping[str, str | int | float | None],
+    given: Sequence[Condition] = (),
 ) -> Piece:
     """Write a drawn piece: its sound, and what it is.
 
     Args:
         path: the wav file; the JSON file goes beside it.
-        trained: the prior it was drawn from, in eval mode.
-        codes: of the whole piece.
-        x: its sound.
-        prompt: how many frames at its beginning were given.
-        settings: how it was drawn; `label` is told to the prior.
+        priors: what it was drawn from, in their order, in eval mode.
+        drawn: the piece.
+        settings: how it was drawn; `label` is told to the priors.
+        given: what else each prior was told.
     """
     label = settings.get("label")
-    found = bits(trained, codes, None if label is None else str(label))
-    of = trained.about.codes
+    name = None if label is None else str(label)
+    found = surprise.of_drawn(priors, drawn.codes, name, given)
+    of, part = priors[0].about.codes, priors[0].about.part
     sample = Sample(
-        prior=trained.fingerprint(),
+        prior=", ".join(p.fingerprint() for p in priors),
         model=of.model_hash,
         sample_rate=of.sample_rate,
-        hop_length=of.hop_length,
-        prompt_frames=prompt,
+        hop_length=of.hop_length * (1 if part is None else part.ratio),
+        prompt_frames=drawn.prompt,
         settings=dict(settings),
-        codes=tuple(map(tuple, codes.tolist())),
+        codes=tuple(map(tuple, drawn.codes.tolist())),
         bits=tuple(map(tuple, found.round(4).tolist())),
     )
     about = path.with_suffix(".json")
     about.unlink(missing_ok=True)  # never beside the sound of another
-    audio.save(path, x, of.sample_rate)
+    audio.save(path, drawn.x, of.sample_rate)
     atomic_write(about, sample.model_dump_json(exclude_none=True))
-    return _piece(about, sample, x)
+    return _piece(about, sample, drawn.x)
 
 
 def read(folder: Path) -> list[Piece]:
@@ -125,8 +139,8 @@ def recordings(
     """
     chosen, rate = sequences.spread(number), sequences.metadata.sample_rate
     records = {r.id: r for r in manifest.records}
-    pieces = []
-    for name, speaker, codes in zip(chosen.ids, chosen.speakers, chosen.codes, strict=True):
+    costs, pieces = surprise.of_each(trained, chosen), []
+    for name, speaker, found in zip(chosen.ids, chosen.speakers, costs, strict=True):
         if name not in records:
             raise ManifestError(
                 f"{manifest.path} has no utterance {name!r}: give the codes' manifest"
@@ -137,7 +151,7 @@ def recordings(
                 x=manifest.load(records[name], rate),
                 sample_rate=rate,
                 hop_length=sequences.metadata.hop_length,
-                bits=bits(trained, codes, speaker),
+                bits=found,
                 text="" if speaker is None else f"speaker {speaker}",
             )
         )

@@ -2,43 +2,73 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int, Int64
+from jaxtyping import Float, Float32, Float64, Int, Int64
 from torch import Tensor
 
+from audiovq.eval.prior_likelihood import code_nats, device_of
 from audiovq.prior._base import Condition
+from audiovq.prior._generate import condition_of_drawn
 from audiovq.prior._release import TrainedPrior
+from audiovq.units.given import condition_of
 from audiovq.units.sequences import CodeSequences
 
 MOST = 48.0  # bits; one code in 10^14
 Bits = Float64[np.ndarray, "K _"]
 
 
-@torch.no_grad()
 def bits(
-    trained: TrainedPrior, codes: Int[Tensor, "K T"], label: str | None = None
+    trained: TrainedPrior, codes: Int[Tensor, "K T"], condition: Condition
 ) -> Float64[np.ndarray, "K T"]:
     """Return minus log2 of each code's probability given all before it, as the prior was learned.
 
     Args:
         trained: the prior, in eval mode.
         codes: of one utterance.
-        label: what the prior is told, if it takes labels and knows this one.
+        condition: what the prior is told of it.
     """
-    prior = trained.module
-    device = next((t.device for t in [*prior.parameters(), *prior.buffers()]), torch.device("cpu"))
-    told = trained.label_index([label]).to(device) if prior.labels else None
-    found = prior.log_prob(codes[None].long().to(device), None, Condition(label=told))[0]
-    measured: np.ndarray = np.maximum(-found.double().cpu().numpy() / math.log(2), 0.0)
-    return measured
+    told = condition.to(device_of(trained.module))
+    ((_, nats),) = code_nats(trained, [codes], [None], tell=lambda _: told)
+    return _bits(nats)
+
+
+def of_drawn(
+    priors: Sequence[TrainedPrior],
+    codes: Int[Tensor, "K T"],
+    label: str | None = None,
+    given: Sequence[Condition] = (),
+) -> Float64[np.ndarray, "K T"]:
+    """Return the surprise (bits) of codes that several priors drew, one after the other.
+
+    Args:
+        priors: each of some rows of the codes, given rows of those before it; or one, of all.
+        codes: of one piece.
+        label: what the priors are told, where they take labels and know this one.
+        given: of each prior, what else it was told.
+    """
+    found = torch.zeros(codes.shape, dtype=torch.float64)
+    for trained, more in zip(priors, given or [Condition()] * len(priors), strict=True):
+        part = trained.about.part
+        told = condition_of_drawn(trained, codes[None], trained.label_index([label]), more)
+        mine = codes if part is None else part.modelled(codes)
+        cost = torch.from_numpy(bits(trained, mine, told))
+        found = cost if part is None else part.put(cost, found)
+    return found.numpy()
 
 
 def of_each(trained: TrainedPrior, sequences: CodeSequences) -> list[Bits]:
-    """Return the surprise (bits) of every utterance, each told its own speaker."""
-    pairs = zip(sequences.codes, sequences.speakers, strict=True)
-    return [bits(trained, codes, speaker) for codes, speaker in pairs]
+    """Return the surprise (bits) of every utterance, of each of which the prior is told its own."""
+    tell = partial(condition_of, trained, sequences, device=device_of(trained.module))
+    found = code_nats(trained, sequences.codes, sequences.speakers, tell=tell)
+    return [_bits(nats) for _, nats in found]
+
+
+def _bits(nats: Float32[np.ndarray, "K T"]) -> Float64[np.ndarray, "K T"]:
+    found: np.ndarray = np.maximum(nats.astype(np.float64) / math.log(2), 0.0)
+    return found
 
 
 def histogram(

@@ -13,10 +13,10 @@ of that length.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from audiovq.errors import ConfigError
@@ -38,12 +38,15 @@ class Condition:
             equals that of the codes; T is a multiple of its length, or one less than that.
         features: values per frame.
         keys: one integer per item, from which every random draw in training derives.
+        hidden: items of which nothing is known but the codes, as when all of it is dropped in
+            training; None: no item.
     """
 
     label: Int[Tensor, "B"] | None = None
     codes: Int[Tensor, "B Kc Tc"] | None = None
     features: Float[Tensor, "B F T"] | None = None
     keys: Int[Tensor, "B"] | None = None
+    hidden: Bool[Tensor, "B"] | None = None
 
     def check(self, frames: int) -> None:
         """Refuse codes or features that are not of so many frames of the codes they go with."""
@@ -74,7 +77,13 @@ class Condition:
             codes=codes,
             features=None if features is None else features[items, :, start:stop],
             keys=None if self.keys is None else self.keys[items],
+            hidden=None if self.hidden is None else self.hidden[items],
         )
+
+    def to(self, device: torch.device | str) -> "Condition":
+        """Return it on a device."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Condition(**{k: None if v is None else v.to(device) for k, v in found.items()})
 
 
 class Steps(ABC):

@@ -28,6 +28,13 @@ class ConditionConfig(ComponentConfig):
     label_dropout: float = Field(
         0.1, ge=0, lt=1, description="how often training hides an item's label, for guidance"
     )
+    condition_dropout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="how often training hides an item's other codes and features, and its label "
+        "with them, for guidance",
+    )
 
 
 class Conditioner(nn.Module):
@@ -70,12 +77,26 @@ class Conditioner(nn.Module):
             more: frames after the T of which nothing but the label is known.
         """
         self._check(condition, frames)
-        parts = []
+        parts, hidden = [], self._hidden(condition)
         if self.local:
-            parts.append(F.pad(self._frames(condition, frames, inside), (0, 0, 0, more)))
+            known = self._frames(condition, frames, inside)
+            if hidden is not None:
+                known = torch.where(hidden.view(-1, 1, 1), 0.0, known)
+            parts.append(F.pad(known, (0, 0, 0, more)))
         if self.labels and condition.label is not None:
-            parts.append(self._label(condition.label, keys_of(condition, condition.label)))
+            label = condition.label if hidden is None else torch.where(hidden, 0, condition.label)
+            parts.append(self._label(label, keys_of(condition, label)))
         return sum(parts[1:], parts[0]) if parts else None
+
+    def _hidden(self, condition: Condition) -> Bool[Tensor, "B"] | None:
+        """Return of which items nothing is known, as given or as drawn; None: of no item."""
+        if not (self.training and self.local and self.config.condition_dropout > 0):
+            return condition.hidden
+        like = condition.codes if condition.codes is not None else condition.features
+        assert like is not None
+        drawn = random.uniform(keys_of(condition, like), "prior.condition", 1)[:, 0]
+        found = drawn < self.config.condition_dropout
+        return found if condition.hidden is None else found | condition.hidden
 
     def _label(self, label: Int[Tensor, "B"], keys: Int[Tensor, "B"]) -> Float[Tensor, "B 1 H"]:
         if self.training and self.config.label_dropout > 0:

@@ -1,7 +1,7 @@
-"""New sound from a prior and the model its codes are of."""
+"""New sound from a prior, or several in turn, and the model their codes are of."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +12,9 @@ from audiovq.errors import ConfigError
 from audiovq.prior._base import Condition
 from audiovq.prior._release import TrainedPrior
 from audiovq.prior._sample import sample
+from audiovq.prior._stages import check_stages
+
+LONGEST = 86_400.0  # seconds of a piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,8 @@ class Wish:
         temperature: logits are divided by it; 0 takes the most probable code.
         top_k: draw from so many codes only.
         top_p: draw from the most probable codes of this share together.
-        guidance: how far from the prior without label to the one with it, and beyond.
+        guidance: how far from the prior that is told nothing to the one that is told label, other
+            codes and features, and beyond.
         seed: of all draws.
     """
 
@@ -42,11 +46,12 @@ class Wish:
 
 
 def generate(
-    trained: TrainedPrior,
+    trained: TrainedPrior | Sequence[TrainedPrior],
     model: Autoencoder,
     wish: Wish,
     prompt: Float[Tensor, "1 1 L"] | None = None,
     *,
+    given: Sequence[Condition] = (),
     progress: bool = True,
 ) -> Iterator[tuple[Int[Tensor, "K T"], Float[Tensor, "1 1 _"]]]:
     """Yield codes and their sound, one piece after the other.
@@ -54,65 +59,172 @@ def generate(
     The same seed and `batch` give the same pieces, whatever their number, up to rounding.
 
     Args:
-        trained: the prior.
-        model: the autoencoder whose codes it was trained on.
+        trained: the prior; or several, each of some rows of the codes, in an order in which each
+            is given rows of those before it.
+        model: the autoencoder whose codes they were trained on.
         wish: what to draw, and how.
-        prompt: speech to go on from, in whole frames; the prior hears as much of its end as its
-            context holds.
+        prompt: speech to go on from, in whole frames; a prior hears as much of its end as its
+            context holds, of which nothing older could matter.
+        given: of each prior, codes and features of another source that it is told, of one item, at
+            its own rate; none: no prior is told any.
         progress: show a bar on stderr.
 
     Raises:
-        CheckpointError: the prior is of another model's codes.
+        CheckpointError: a prior is of another model's codes.
         ConfigError: the wish cannot be met.
     """
-    trained.check(model.fingerprint(), model.codebook_sizes, "the model")
+    priors = [trained] if isinstance(trained, TrainedPrior) else list(trained)
+    if not model.is_discrete:
+        raise ConfigError("the model is continuous and has no codes that a prior could be of")
+    check_stages(priors, model.fingerprint(), model.codebook_sizes, model.layout)
+    if not wish.seconds <= LONGEST:  # NaN is not, either
+        raise ConfigError(f"--seconds {wish.seconds:g}: up to {LONGEST:g}, a day, is accepted")
     frames = round(wish.seconds * model.frame_rate)
     if frames < 1:
-        raise ConfigError(f"--seconds {wish.seconds:g} is less than a frame of the codes")
-    before, heard = _prompt(trained, model, prompt, frames)
-    labels = trained.label_index([wish.label])
-    if wish.label is not None and int(labels) == 0:
-        known = ", ".join(trained.about.labels[:5]) or "none"
-        raise ConfigError(f"no label {wish.label!r}; the prior knows: {known} ...")
+        raise ConfigError(
+            f"--seconds {wish.seconds:g} is less than a frame of the codes, "
+            f"{1 / model.frame_rate:g} s"
+        )
+    before = encode_prompt(model, prompt)
+    if before.shape[-1] >= frames:
+        raise ConfigError(
+            f"the prompt has {before.shape[-1] / model.frame_rate:.2f} s: --seconds counts it, "
+            f"too, and must be more"
+        )
+    labels = _labels(priors, wish)
+    told = given or [Condition()] * len(priors)
     device = next(model.parameters()).device
     for first in range(0, wish.number, wish.batch):
         size = min(wish.batch, wish.number - first)
-        condition = Condition(label=labels.expand(size).clone() if trained.about.labels else None)
-        codes = sample(
-            trained.module,
-            size,
-            frames - before.shape[-1] + (0 if heard is None else heard.shape[-1]),
-            condition=condition,
-            prompt=heard,
-            temperature=wish.temperature,
-            top_k=wish.top_k,
-            top_p=wish.top_p,
-            guidance=wish.guidance,
-            seed=wish.seed + first,
-            progress=progress,
-        )
-        skip = 0 if heard is None else heard.shape[-1]
-        for row in codes[:, :, skip:]:
-            whole = torch.cat([before, row.cpu()], dim=-1)
+        codes = torch.zeros(size, model.num_codebooks, frames, dtype=torch.int64)
+        codes[..., : before.shape[-1]] = before
+        for stage, prior in enumerate(priors):
+            known = condition_of_drawn(prior, codes, labels[stage], told[stage])
+            codes = _draw(
+                prior, codes, before.shape[-1], known, wish,
+                guidance=_guidance(wish, known, alone=len(priors) == 1),
+                seed=wish.seed + first + (stage << 40), progress=progress,
+            )  # fmt: skip
+        for whole in codes:
             yield whole, model.decode(whole.unsqueeze(0).to(device)).cpu()
 
 
-def _prompt(
-    trained: TrainedPrior, model: Autoencoder, prompt: Tensor | None, frames: int
-) -> tuple[Int[Tensor, "K P"], Int[Tensor, "1 K _"] | None]:
-    """Return the prompt's codes, and as much of their end as the prior hears."""
+def encode_prompt(model: Autoencoder, prompt: Float[Tensor, "1 1 L"] | None) -> Int[Tensor, "K P"]:
+    """Return the codes of a prompt's whole frames; none of no prompt.
+
+    Raises:
+        ConfigError: it has less than a frame.
+    """
     if prompt is None:
-        return torch.zeros(model.num_codebooks, 0, dtype=torch.int64), None
+        return torch.zeros(model.num_codebooks, 0, dtype=torch.int64)
     whole = prompt.shape[-1] // model.hop_length * model.hop_length
     if whole == 0:
-        raise ConfigError("the prompt is shorter than a frame of the codes: give more speech")
-    device = next(model.parameters()).device
-    codes = model.encode(prompt[..., :whole].to(device), exact=True)[0].cpu()
-    if codes.shape[-1] >= frames:
         raise ConfigError(
-            f"the prompt has {codes.shape[-1] / model.frame_rate:.2f} s: --seconds counts it, too, "
-            f"and must be more"
+            f"the prompt, of {prompt.shape[-1]} samples, is shorter than a frame of the codes, "
+            f"{model.hop_length}: give more speech, or leave it out"
         )
+    device = next(model.parameters()).device
+    return model.encode(prompt[..., :whole].to(device), exact=True)[0].cpu()
+
+
+def hears(trained: TrainedPrior) -> float | None:
+    """Return how much of a prompt's end a prior hears (s); None: all of it."""
     context = trained.module.context
-    heard = codes if context is None else codes[:, max(0, codes.shape[-1] - context) :]
-    return codes, heard.unsqueeze(0) if heard.shape[-1] else None
+    return None if context is None else context / trained.about.codes.frame_rate
+
+
+def _labels(priors: Sequence[TrainedPrior], wish: Wish) -> list[Int[Tensor, "1"]]:
+    """Return the number that the label has in each prior."""
+    found = [prior.label_index([wish.label]) for prior in priors]
+    if wish.label is not None and not any(int(label) for label in found):
+        names = sorted({name for prior in priors for name in prior.about.labels})
+        known = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+        raise ConfigError(
+            f"no label {wish.label!r}; the prior knows: {known}"
+            if names
+            else f"--label {wish.label}: the prior was trained without labels; leave it out"
+        )
+    return found
+
+
+def condition_of_drawn(
+    trained: TrainedPrior, codes: Int[Tensor, "B K T"], label: Int[Tensor, "1"], given: Condition
+) -> Condition:
+    """Return what a prior is told of every frame, by rows drawn before and by other sources."""
+    part, B = trained.about.part, len(codes)
+    frames = codes.shape[-1] * (1 if part is None else part.ratio)
+    rows = []
+    if part is not None and part.given_sizes:
+        rows.append(part.given_of(codes))
+    if given.codes is not None:
+        rows.append(_first(given.codes, frames, trained).expand(B, -1, -1))
+    features = None
+    if given.features is not None:
+        features = _first(given.features, frames, trained).expand(B, -1, -1)
+    return Condition(
+        label=label.expand(B).clone() if trained.about.labels else None,
+        codes=torch.cat(rows, dim=1) if rows else None,
+        features=features,
+    )
+
+
+def _guidance(wish: Wish, condition: Condition, *, alone: bool) -> float:
+    """Return the guidance of a prior: none where it is told nothing, unless no other may be."""
+    told = condition.codes is not None or condition.features is not None
+    labelled = condition.label is not None and bool(condition.label.any())
+    return wish.guidance if alone or told or labelled else 1.0
+
+
+def _first(values: Tensor, frames: int, trained: TrainedPrior) -> Tensor:
+    part = trained.about.part
+    if values.shape[-1] + (1 if part is None else part.ratio) <= frames:
+        rate = trained.about.codes.frame_rate
+        raise ConfigError(
+            f"{frames / rate:.2f} s are asked for, and what the prior is given has "
+            f"{values.shape[-1] / rate:.2f} s: ask for less"
+        )
+    return values[..., torch.arange(frames).clamp_max(values.shape[-1] - 1)]
+
+
+def _draw(
+    trained: TrainedPrior,
+    codes: Int[Tensor, "B K T"],
+    prompt: int,
+    condition: Condition,
+    wish: Wish,
+    *,
+    guidance: float,
+    seed: int,
+    progress: bool,
+) -> Int[Tensor, "B K T"]:
+    """Return the codes with a prior's rows drawn, after so many frames of a prompt."""
+    part, context = trained.about.part, trained.module.context
+    mine = codes if part is None else part.modelled(codes)
+    begun = prompt * (1 if part is None else part.ratio)
+    unheard = 0 if context is None else max(0, begun - context)
+    heard = mine[..., unheard:begun]
+    found = sample(
+        trained.module,
+        len(codes),
+        mine.shape[-1] - unheard,
+        condition=_after(condition, unheard),
+        prompt=heard if heard.shape[-1] else None,
+        temperature=wish.temperature,
+        top_k=wish.top_k,
+        top_p=wish.top_p,
+        guidance=guidance,
+        seed=seed,
+        progress=progress,
+    )
+    drawn = torch.cat([mine[..., :unheard], found.cpu()], dim=-1)
+    return drawn if part is None else part.put(drawn, codes)
+
+
+def _after(condition: Condition, frames: int) -> Condition:
+    """Return what is known after so many frames."""
+    codes, features = condition.codes, condition.features
+    return replace(
+        condition,
+        codes=None if codes is None else codes[..., frames:],
+        features=None if features is None else features[..., frames:],
+    )

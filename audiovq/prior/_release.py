@@ -21,11 +21,12 @@ from audiovq import registry, release
 from audiovq.config import Config
 from audiovq.errors import CheckpointError, ConfigError
 from audiovq.prior._base import Prior
+from audiovq.prior._part import Part, Size
 
 FORMAT, VERSION = "audiovq.prior", 1
+_MOST_FRAMES = 64  # of given codes in one of a prior
 _MIGRATIONS: release.Migrations = {}
 
-Size = Annotated[int, Field(ge=1, le=1 << 20)]
 Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 
 
@@ -45,6 +46,28 @@ class CodesOf(Config):
         """Frames per second (Hz)."""
         return self.sample_rate / self.hop_length
 
+    def frames_in(self, codes: "CodesOf") -> int:
+        """Return how many of its frames are in one of other codes: 1 where it is no faster.
+
+        Raises:
+            ConfigError: it is faster, but not so many times.
+        """
+        a, b = self.sample_rate * codes.hop_length, codes.sample_rate * self.hop_length
+        if a > b and (a % b or a // b > _MOST_FRAMES):
+            raise ConfigError(
+                f"codes of {self.frame_rate:g} Hz cannot be given to a prior of "
+                f"{codes.frame_rate:g} Hz: its rate is accepted, a lower one, or 2 to "
+                f"{_MOST_FRAMES} times as much"
+            )
+        return max(1, a // b)
+
+
+class FeaturesOf(CodesOf):
+    """Which vectors a prior is given: one for each code of the first row of some units."""
+
+    vectors_sha256: str = Field(max_length=64, description="checksum of the vectors")
+    width: int = Field(ge=1, le=1 << 16, description="values of each")
+
 
 class About(Config):
     """What `config.json` holds."""
@@ -57,6 +80,24 @@ class About(Config):
     counts: tuple[tuple[Count, ...], ...] = Field(
         (), description="how often each code of each row was in the training data"
     )
+    part: Part | None = Field(
+        None, description="which of a model's codes it is of, and which it is given; null: all"
+    )
+    given_codes: CodesOf | None = Field(None, description="other codes that it is given")
+    given_features: FeaturesOf | None = Field(None, description="vectors that it is given")
+
+    @property
+    def condition_codes(self) -> tuple[int, ...]:
+        """Codebook sizes of all codes that are given."""
+        rows = () if self.part is None else self.part.given_sizes
+        other = self.given_codes
+        return rows + (() if other is None else other.codebook_sizes * other.frames_in(self.codes))
+
+    @property
+    def condition_features(self) -> int:
+        """Values per frame that are given."""
+        other = self.given_features
+        return 0 if other is None else other.width * other.frames_in(self.codes)
 
 
 @dataclass(frozen=True)
@@ -108,7 +149,16 @@ class TrainedPrior:
         Raises:
             CheckpointError: they are not.
         """
-        mine = self.about.codes
+        mine, part = self.about.codes, self.about.part
+        if (
+            part is not None
+            and mine.model_hash == model_hash
+            and mine.codebook_sizes != (tuple(codebook_sizes))
+        ):
+            raise CheckpointError(
+                f"{where} holds {len(codebook_sizes)} rows of codes, and the prior is of "
+                f"{', '.join(part.names)} alone: use a prior of all of them"
+            )
         if mine.model_hash != model_hash or tuple(codebook_sizes) != mine.codebook_sizes:
             raise CheckpointError(
                 f"{where} holds codes of the model {model_hash[:12]} (codebooks "
@@ -149,7 +199,10 @@ def load(path: str | Path, plugins: Collection[str] = ()) -> TrainedPrior:
                 shell = TrainedPrior.build(about)
     except (ConfigError, RuntimeError, MemoryError, ValueError, TypeError) as error:
         raise CheckpointError(f"not a usable prior's config: {error}") from None
-    _check_counts(about, str(where))
+    try:
+        _check_about(about, str(where))
+    except ConfigError as error:
+        raise CheckpointError(f"{where}: {error}") from None
     weights = folder / release.WEIGHTS
     data = release.read_weights(weights, shell.module)
     with torch.random.fork_rng(devices=[]):  # weights are drawn, and then those of the file taken
@@ -165,7 +218,18 @@ def about_codes(metadata: Any) -> CodesOf:
     return CodesOf(**{name: getattr(metadata, name) for name in names})
 
 
-def _check_counts(about: About, where: str) -> None:
+def _check_about(about: About, where: str) -> None:
     lengths = tuple(len(row) for row in about.counts)
     if lengths and (lengths != about.codes.codebook_sizes or not math.prod(map(sum, about.counts))):
         raise CheckpointError(f"{where}: counts do not fit the codebooks")
+    part = about.part
+    if part is not None and not (part.fits() and part.modelled_sizes == about.codes.codebook_sizes):
+        raise CheckpointError(f"{where}: part does not fit the codebooks")
+    told = about.condition_codes, about.condition_features
+    prior: Any = about.prior
+    if (
+        any(told)
+        and hasattr(prior, "condition_codes")
+        and told != (prior.condition_codes, prior.condition_features)
+    ):
+        raise CheckpointError(f"{where}: what the prior is given does not fit condition_codes")

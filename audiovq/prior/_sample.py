@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 
 import torch
@@ -45,8 +45,8 @@ def sample(
         temperature: logits are divided by it; 0 takes the most probable code.
         top_k: draw from so many codes only, the most probable; ties with the last stay in.
         top_p: draw from the most probable codes that have this share together, in (0, 1].
-        guidance: logits go this many times as far from those without label to those with it; 1
-            changes nothing, 0 ignores the label.
+        guidance: logits go this many times as far from those without label, other codes and
+            features to those with them; 1 changes nothing, 0 ignores all of them.
         seed: in [0, 2^63).
         progress: whether to show a progress bar on stderr.
 
@@ -56,10 +56,10 @@ def sample(
     """
     chosen = _Choice(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     _check_size(batch, frames, seed)
-    _check_label(prior, batch, condition, guidance)
+    _check_condition(prior, batch, condition, guidance)
     device = next(chain(prior.parameters(), prior.buffers()), torch.empty(0)).device
     given = _prompt(prior, batch, frames, prompt).to(device)
-    condition = _each(condition, lambda value: value.to(device))
+    condition = condition.to(device)
     with torch.no_grad():
         return _draw_all(
             prior, given, frames, condition, chosen=chosen, seed=seed, progress=progress
@@ -122,7 +122,7 @@ def _draw_all(
     B, K, P = prompt.shape
     guided = chosen.guidance != 1.0
     if guided:
-        condition = _with_and_without_label(condition)
+        condition = _with_and_without(condition, B, prompt.device)
     steps = prior.steps(2 * B if guided else B, frames, condition)
     groups = list(prior.groups(frames))
     rows, times = torch.tensor(list(chain(*groups)), device=prompt.device).T
@@ -165,16 +165,19 @@ def _uniforms(seed: int, batch: int, size: int, device: torch.device) -> Float[T
 
 
 def _guide(logits: Float[Tensor, "B2 G N"], guidance: float) -> Float[Tensor, "B G N"]:
-    with_label, without = logits.chunk(2)
-    found = without + guidance * (with_label - without)
-    return torch.where(with_label == -torch.inf, -torch.inf, found)  # inf - inf is not a number
+    told, untold = logits.chunk(2)
+    found = untold + guidance * (told - untold)
+    return torch.where(told == -torch.inf, -torch.inf, found)  # inf - inf is not a number
 
 
-def _with_and_without_label(condition: Condition) -> Condition:
+def _with_and_without(condition: Condition, batch: int, device: torch.device) -> Condition:
     twice = _each(condition, lambda value: torch.cat((value, value)))
-    assert condition.label is not None
-    label = torch.cat((condition.label, torch.zeros_like(condition.label)))
-    return Condition(label=label, codes=twice.codes, features=twice.features, keys=twice.keys)
+    label = condition.label
+    return replace(
+        twice,
+        label=None if label is None else torch.cat((label, torch.zeros_like(label))),
+        hidden=torch.arange(2 * batch, device=device) >= batch,
+    )
 
 
 def _each(condition: Condition, change: Callable[[Tensor], Tensor]) -> Condition:
@@ -190,14 +193,18 @@ def _check_size(batch: int, frames: int, seed: int) -> None:
         raise ConfigError(f"seed={seed}: an integer from 0 to 2^63 - 1 is accepted")
 
 
-def _check_label(prior: Prior, batch: int, condition: Condition, guidance: float) -> None:
+def _check_condition(prior: Prior, batch: int, condition: Condition, guidance: float) -> None:
     for field in fields(condition):
         value = getattr(condition, field.name)
         if value is not None and len(value) != batch:
             raise ConfigError(f"condition.{field.name} is of {len(value)} items, not of {batch}")
     label = condition.label
-    if guidance != 1.0 and (label is None or not prior.labels):
-        raise ConfigError(f"guidance={guidance} needs a label, and a prior that knows labels")
+    told = condition.codes is not None or condition.features is not None
+    if guidance != 1.0 and not told and (label is None or not prior.labels):
+        raise ConfigError(
+            f"guidance={guidance} needs a label, and a prior that knows labels, or one that is "
+            f"given other codes or features"
+        )
     if label is not None and not bool(((label >= 0) & (label <= prior.labels)).all()):
         raise ConfigError(
             f"labels {int(label.min())} to {int(label.max())} are given; this prior knows 0 (none) "

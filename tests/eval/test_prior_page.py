@@ -54,7 +54,7 @@ def folder(tmp_path, summary):
 def draw(path, prompt=0, **settings):
     codes = torch.randint(0, 4, (1, 60), generator=torch.Generator().manual_seed(0))
     x = MODEL.decode(codes[None]).detach()
-    return samples.write(path, prior(), codes, x, prompt=prompt, settings=settings)
+    return samples.write(path, [prior()], samples.Drawn(codes, x, prompt), settings)
 
 
 def test_a_run_page_is_made_from_its_folder(folder):

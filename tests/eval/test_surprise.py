@@ -25,7 +25,7 @@ def test_bits_are_those_of_the_logits_code_by_code(sequences, name):
     trained = prior(name=name)
     codes = max(sequences.codes, key=lambda c: c.shape[1])
     for label, number in (("ann", 1), ("nobody", 0), (None, 0)):
-        found = surprise.bits(trained, codes, label)
+        found = surprise.of_drawn([trained], codes, label)
         told = Condition(label=torch.tensor([number]))
         logits = trained.module(codes[None].long(), None, told)[0].detach()
         for t in range(codes.shape[1]):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -61,3 +63,28 @@ def test_at_rest_hides_no_label_and_changes_no_mode():
     torch.testing.assert_close(at_rest(net, condition, 3), expected)
     assert net.training
     assert not torch.allclose(net(condition, 3), expected)
+
+
+def test_hidden_items_are_told_nothing():
+    net, hidden = conditioner(), torch.tensor([True, False])
+    condition = given(3, 3, 2, torch.tensor([1, 2]))
+    told = net(condition, 3)
+    found = net(replace(condition, hidden=hidden), 3)
+    torch.testing.assert_close(found[0], torch.zeros(3, 4))
+    torch.testing.assert_close(found[1], told[1])
+
+
+def test_training_hides_all_of_an_item_at_the_stated_rate():
+    """Beside the labels that it hides alone; by the item's key, whatever the batch."""
+    config = CONFIG.model_copy(update={"condition_dropout": 0.2})
+    torch.manual_seed(0)
+    net, items = Conditioner(config, 1, 4), 4000
+    condition = given(2, 2, items, torch.ones(items).long())
+    silent = (net(condition, 2) == 0).all(dim=2).all(dim=1)
+    assert 0.17 < float(silent.float().mean()) < 0.23
+    some = replace(
+        condition, codes=condition.codes[7:20], features=condition.features[7:20],
+        label=condition.label[7:20], keys=torch.arange(7, 20),
+    )  # fmt: skip
+    assert torch.equal((net(some, 2) == 0).all(dim=2).all(dim=1), silent[7:20])
+    assert not (net.eval()(condition, 2) == 0).all(dim=2).any()

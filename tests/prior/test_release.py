@@ -34,6 +34,11 @@ def made(name="wavenet", *, labels=("ann", "ben"), seed=0):
     return trained
 
 
+def part(**changes):
+    """What an honest config says of both rows, with changes."""
+    return {"codebook_sizes": SIZES, "names": ["a", "b"], "rows": [0, 1]} | changes
+
+
 @pytest.fixture
 def folder(tmp_path):
     made().save(tmp_path / "model")
@@ -76,6 +81,23 @@ def test_codes_of_another_model_are_refused():
         trained.check("0" * 64, (6, 5), "units")
 
 
+def test_a_prior_of_a_part_comes_back_and_refuses_the_whole(tmp_path):
+    whole = made().about.model_dump(mode="json")
+    codes = {**whole["codes"], "codebook_sizes": [4]}
+    prior = {**whole["prior"], "condition_codes": [6]}
+    values = {**whole, "codes": codes, "prior": prior, "counts": [[1] * 4]}
+    values["part"] = part(names=["b"], rows=[1], given=[0])
+    with torch.random.fork_rng():
+        trained = TrainedPrior.build(parse(About, values))
+    trained.save(tmp_path)
+    again = priors.load(tmp_path)
+    assert again.about == trained.about
+    assert again.about.condition_codes == (6,)
+    again.check("0" * 64, (4,), "units")
+    with pytest.raises(CheckpointError, match="holds 2 rows of codes, and the prior is of b alone"):
+        again.check("0" * 64, SIZES, "units")
+
+
 def test_a_plugin_is_loaded_only_if_the_user_names_it(tmp_path):
     made(PLUGIN).save(tmp_path)
     with pytest.raises(CheckpointError, match="if you trust it"):
@@ -102,6 +124,17 @@ def test_a_plugin_is_loaded_only_if_the_user_names_it(tmp_path):
         (lambda a: a.update(labels=["x"] * 20_000), "labels"),
         (lambda a: a.update(labels=["x"] * 5), "bytes where its config"),
         (lambda a: a.pop("codes"), "codes"),
+        (lambda a: a.update(part=part(rows=[0, 9])), "part does not fit the codebooks"),
+        (lambda a: a.update(part=part(rows=[0])), "part does not fit the codebooks"),
+        (lambda a: a.update(part=part(given=[0])), "part does not fit the codebooks"),
+        (lambda a: a.update(part=part(ratio=2)), "part does not fit the codebooks"),
+        (lambda a: a.update(part=part(names=["x" * 201])), "names"),
+        (lambda a: a.update(part=part(codebook_sizes=[6, 4, 3], given=[2])), "condition_codes"),
+        (lambda a: a.update(given_codes=a["codes"]), "does not fit condition_codes"),
+        (
+            lambda a: a.update(given_codes={**a["codes"], "sample_rate": 1 << 20, "hop_length": 1}),
+            "cannot be given to a prior of 10 Hz",
+        ),
     ],
 )
 def test_a_config_that_lies(folder, change, message):

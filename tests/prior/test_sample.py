@@ -169,9 +169,9 @@ def cut(condition, frames):
 
 
 def test_guidance_by_a_real_prior(prior):
-    """Guidance 0 hears no label; beside it other conditions stay."""
+    """Guidance 0 hears no label, no other codes and no features."""
     condition = draw_condition(prior, 3, 10)
-    none = dataclasses.replace(condition, label=None)
+    none = dataclasses.replace(condition, label=None, hidden=torch.ones(3).bool())
     deaf = sample(prior, 3, 10, condition=condition, guidance=0.0)
     assert torch.equal(deaf, sample(prior, 3, 10, condition=none))
     assert not torch.equal(deaf, sample(prior, 3, 10, condition=condition, guidance=3.0))

@@ -131,7 +131,7 @@ CASES = [
 
 def test_a_healthy_log_shows_no_fault():
     assert seen(log()) == {}
-    assert len(diagnose(log(), CONFIG)) >= len(CHECKS) - 3  # no VAE, nothing stopped
+    assert len(diagnose(log(), CONFIG)) >= len(CHECKS) - 4  # no VAE, no prior, nothing stopped
     vae = log(**VAE, train__active_units=lambda t: 0.5, train__multiplier=lambda t: 1e-3)
     assert seen(vae, config(target_kl=40.0)) == {}
 
@@ -365,3 +365,55 @@ def test_levels_are_those_of_all_samples():
     silent = Levels()
     silent.add(torch.zeros(1, 1, 10), torch.zeros(1, 1, 10))
     assert silent.describe() == {"level_db": 0.0, "clipped": 0.0}
+
+
+# ------------------------------------------------------------------- priors
+
+PRIOR = {
+    "recipe": "train_prior",
+    "optim": {"warmup_steps": 100},
+    "best": {"metric": "validation/average/bits_per_code"},
+    "train": {"max_steps": 1000},
+}
+
+
+def prior_log(**changes):
+    """A healthy log of a prior; the averaged weights are judged, not the others."""
+    return log(
+        train__loss=lambda t: 6.2 - 2.6 * t**0.5,
+        train__bottleneck=None, train__usage=None, train__perplexity=None, train__dead_codes=None,
+        train__revived_codes=None, train__drift=None, train__relative_error=None,
+        validation__mel=None, validation__level_db=None, validation__clipped=None,
+        validation__noisy__si_sdr_in=None, validation__noisy__si_sdr_out=None,
+        **{
+            "validation__bits_per_code": lambda t: 7 + t,
+            "validation__average/bits_per_code": lambda t: 7.5 - 1.6 * t**0.5,
+            "validation__unigram_bits_per_code": lambda _: 9.0,
+            **changes,
+        },
+    )  # fmt: skip
+
+
+def test_a_healthy_prior_is_well_and_spoken_of_in_its_own_words():
+    found = diagnose(prior_log(), PRIOR)
+    assert {f.severity for f in found} == {Severity.ok}
+    text = " ".join(f.figure for f in found)
+    assert "loss (nats per code)" in text
+    assert "5.9 bits per code at best, 9 by the frequency of single codes (34% saved)" in text
+    assert "reconstruction" not in text + " ".join(f.title for f in found)
+    assert "mel" not in text
+
+
+@pytest.mark.parametrize(
+    ("bits", "title", "advice"),
+    [
+        (lambda t: 6 + t, "it learns nothing", "a larger prior"),
+        (lambda t: 7 - 4 * t + 4 * t**2, "it overfits", "prior.dropout"),
+        (lambda t: 8.9 - 0.1 * t, "hardly better than their frequencies", "train longer"),
+    ],
+)
+def test_faults_of_a_prior(bits, title, advice):
+    found = diagnose(prior_log(**{"validation__average/bits_per_code": bits}), PRIOR)
+    bad = [f for f in found if f.severity is not Severity.ok]
+    assert any(title in f.title and advice in f.advice for f in bad), bad
+    assert not any("mel" in f.advice or "usage" in f.advice for f in bad)

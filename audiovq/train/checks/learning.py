@@ -1,6 +1,7 @@
 """Signs that training itself goes wrong: it stopped, diverges, stands still or learns by heart."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from audiovq.train.checks._base import (
@@ -23,6 +24,9 @@ GRADIENT_GREW, GRADIENT_JUMPED = 30.0, 100.0
 STANDS_STILL = 0.03  # share of the validation mel that three validations must have taken away
 # Share by which the validation mel may lie above its best; in a healthy run it once rose by 1.4 %.
 OVERFITS, OVERFITTED = 0.05, 0.2
+# Likewise of a prior's bits per code: of all held-out codes, so that it hardly moves by itself.
+# Healthy runs on an hour of speech end within 0.2 % of their best.
+OVERFITS_CODES, OVERFITTED_CODES = 0.02, 0.1
 LITTLE_SPEECH = 20.0  # seconds of validation below which it goes up and down by itself
 SLOWER = "lower optim.lr, lengthen optim.warmup_steps, or lower optim.clip_norm"
 
@@ -65,7 +69,7 @@ def divergence(history: History) -> Finding | None:
         (loss.leap > JUMPED, Severity.warning, "the loss jumps"),
     ]
     severity, bad = next(((s, t) for seen, s, t in signs if seen), (Severity.ok, ""))
-    figure = f"reconstruction loss {start:.3g} at first, {best:.3g} at best, {now:.3g} now"
+    figure = f"{_words(history).loss} {start:.3g} at first, {best:.3g} at best, {now:.3g} now"
     return judge(severity, loss.span, figure, good="the loss falls", bad=bad, advice=SLOWER)
 
 
@@ -89,7 +93,7 @@ def gradient(history: History) -> Finding | None:
 
 def standstill(history: History) -> Finding | None:
     """Find a model that gets no better on held-out speech."""
-    mel = history.series("validation/mel")
+    words, mel = _words(history), _validation(history)
     if len(mel) < 3 or history.young or _seconds(history) < LITTLE_SPEECH:
         return None
     first, best = mel.values[0], min(mel.values[1:])
@@ -97,33 +101,86 @@ def standstill(history: History) -> Finding | None:
     return judge(
         above(-gain, -STANDS_STILL, -1e-9),
         mel.span,
-        f"validation mel {first:.3g} at first, {best:.3g} at best since",
+        f"validation {words.validation} {first:.3g} at first, {best:.3g} at best since",
         good="it learns",
         bad="it learns nothing that holds for other speakers",
-        advice="try optim.lr some times larger and smaller; look at usage; a larger model, more "
-        "speech",
+        advice=words.learn,
     )
 
 
 def overfitting(history: History) -> Finding | None:
     """Find a model that gets worse on held-out speech while it gets better on its own."""
-    mel, loss = history.series("validation/mel"), _reconstruction(history)
+    words, mel, loss = _words(history), _validation(history), _reconstruction(history)
     if len(mel) < 3 or _seconds(history) < LITTLE_SPEECH:
         return None
     best = min(mel.values)
     at = mel.steps[mel.values.index(best)]
     before = loss.until(at)
     learns = loss.tail.median < before.tail.median  # false if there is nothing: NaN
-    severity = above(mel.values[-1], (1 + OVERFITS) * best, (1 + OVERFITTED) * best)
+    some, much = words.overfits
+    severity = above(mel.values[-1], (1 + some) * best, (1 + much) * best)
     return judge(
         severity if learns else Severity.ok,
         (at, mel.steps[-1]),
-        f"validation mel {best:.3g} at its best, {mel.values[-1]:.3g} now",
+        f"validation {words.validation} {best:.3g} at its best, {mel.values[-1]:.3g} now",
         good="it does not overfit",
         bad="it overfits",
-        advice="take the model as it was then; use more speech, more augmentation, a smaller "
-        "model or more optim.weight_decay",
+        advice=words.overfit,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Words:
+    """What the figures of a recipe are called, and what helps.
+
+    Attributes:
+        loss: the training loss.
+        validation: the figure that held-out speech is judged by.
+        overfits: share by which that may lie above its best.
+        learn: what to try where nothing is learnt.
+        overfit: what to try where too much is.
+    """
+
+    loss: str = "reconstruction loss"
+    validation: str = "mel"
+    overfits: tuple[float, float] = (OVERFITS, OVERFITTED)
+    learn: str = (
+        "try optim.lr some times larger and smaller; look at usage; a larger model, more speech"
+    )
+    overfit: str = (
+        "take the model as it was then; use more speech, more augmentation, a smaller model or "
+        "more optim.weight_decay"
+    )
+
+
+_OF_PRIORS = _Words(
+    loss="loss (nats per code)",
+    validation="bits per code",
+    overfits=(OVERFITS_CODES, OVERFITTED_CODES),
+    learn="try optim.lr some times larger and smaller, less dropout, a larger prior, more speech",
+    overfit="use best/, the prior as it was then; more speech, more prior.dropout, a smaller prior "
+    "or more optim.weight_decay",
+)
+
+
+def is_prior(history: History) -> bool:
+    """Whether the run trains a prior."""
+    return str(history.setting("recipe")) == "train_prior"
+
+
+def bits_per_code(history: History) -> Series:
+    """Return what held-out codes cost: by averaged weights, where best/ is chosen by those."""
+    metric = history.setting("best.metric") or ""
+    found = history.series(metric) if str(metric).endswith("/bits_per_code") else None
+    return found or history.series("validation/bits_per_code")
+
+
+def _words(history: History) -> _Words:
+    return _OF_PRIORS if is_prior(history) else _Words()
+
+
+def _validation(history: History) -> Series:
+    return bits_per_code(history) if is_prior(history) else history.series("validation/mel")
 
 
 def _seconds(history: History) -> float:
