@@ -108,7 +108,7 @@ class _Head(nn.Module):
     """Columns to the real and imaginary parts of spectra, by magnitude and angle.
 
     The magnitude is exp(m) where that is small beside the largest there can be, n_fft / 2, and
-    saturates there: peak * sigmoid(m - log(peak)), which always has a finite gradient.
+    saturates there: peak * sigmoid(m - log(peak)), whose gradient is finite and fades slowly.
     """
 
     def __init__(self, channels: int, inverse: InverseSTFT) -> None:
@@ -127,8 +127,12 @@ class _Head(nn.Module):
     ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"]]:
         columns = self.norm(y.transpose(1, 2))
         angle = self.angle(columns)
-        magnitude = self.peak * torch.sigmoid(self.magnitude(columns) - math.log(self.peak))
+        magnitude = self.rise(self.magnitude(columns))
         return magnitude * angle.cos(), magnitude * angle.sin()
+
+    def rise(self, m: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+        """Return the magnitude of a level (nepers)."""
+        return self.peak * torch.sigmoid(m - math.log(self.peak))
 
 
 def _blocks(config: Config, channels: int, count: int) -> nn.ModuleList:
