@@ -34,7 +34,7 @@ class Config(ComponentConfig):
     fast_blocks: int = Field(1, ge=0, le=64, description="ConvNeXt blocks at the spectra's rate")
     expansion: int = Field(2, ge=1, le=16, description="how much wider a block is inside")
     kernel_size: int = Field(7, ge=1, le=63, description="kernel of the convolutions over time")
-    activation: ActivationName = Field("gelu", description="nonlinearity inside the blocks")
+    activation: ActivationName = Field("leaky_relu", description="nonlinearity inside the blocks")
     stft_hop: int = Field(
         80,
         ge=1,
@@ -56,10 +56,11 @@ class ISTFTDecoder(Decoder):
     sample is made of is older than that of a centred one.
 
     Source: Vocos (Siuzdak 2023, arXiv:2306.00814), section 3, as the decoder of WavTokenizer (Ji
-    et al. 2024, arXiv:2408.16532). Differs in: frames are taken apart into several spectra of a
-    shorter window, which at 50 frames per second follow a voice's periods and cost fewer bins;
-    magnitudes saturate smoothly where Vocos clips, so that a gradient is left; the spectrum starts
-    at speech's level and slope; see also `InverseSTFT`.
+    et al. 2024, arXiv:2408.16532). Differs in: no norm but inside the blocks, since one over a
+    frame's channels hides how loud it is; frames are taken apart into several spectra of a shorter
+    window, which follow a voice's periods and leave the weights to the blocks; magnitudes saturate
+    smoothly where Vocos clips; the spectrum starts at a level and slope of speech; see also
+    `InverseSTFT`.
     """
 
     def __init__(self, config: Config, in_channels: int, encoder_strides: tuple[int, ...]) -> None:
@@ -69,7 +70,6 @@ class ISTFTDecoder(Decoder):
         stft_hop = _nearest_divisor(self.hop_length, config.stft_hop)
         self.rate = self.hop_length // stft_hop  # spectra per frame
         self.first = Conv1d(in_channels, wide, config.kernel_size, causal=config.causal, gain=1.0)
-        self.norm = nn.LayerNorm(wide)
         self.blocks = _blocks(config, wide, config.blocks)
         self.up = dense(wide, self.rate * narrow, 1.0)
         self.fast_blocks = _blocks(config, narrow, config.fast_blocks)
@@ -81,7 +81,7 @@ class ISTFTDecoder(Decoder):
     ) -> Float[Tensor, "B 1 L"]:
         """Decode T frames to L = T * hop_length samples; `context.mask` marks real frames."""
         mask = None if context.mask is None else context.mask.to(z.dtype)
-        y = self.norm(self.first(z, mask).transpose(1, 2)).transpose(1, 2)
+        y = self.first(z, mask)
         for block in self.blocks:
             y = block(y, mask)
         y = self.up(y.transpose(1, 2)).unflatten(-1, (self.rate, -1)).flatten(1, 2).transpose(1, 2)
@@ -114,7 +114,6 @@ class _Head(nn.Module):
     def __init__(self, channels: int, inverse: InverseSTFT) -> None:
         super().__init__()
         self.bins, self.peak = inverse.bins, inverse.n_fft / 2
-        self.norm = nn.LayerNorm(channels)
         self.magnitude = dense(channels, self.bins, 0.5)
         self.angle = dense(channels, self.bins, _ANGLE_GAIN)
         slope = -torch.log1p((math.exp(_FALL) - 1) * torch.linspace(0, 1, self.bins))
@@ -125,7 +124,7 @@ class _Head(nn.Module):
     def forward(
         self, y: Float[Tensor, "B C T"]
     ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"]]:
-        columns = self.norm(y.transpose(1, 2))
+        columns = y.transpose(1, 2)
         angle = self.angle(columns)
         magnitude = self.rise(self.magnitude(columns))
         return magnitude * angle.cos(), magnitude * angle.sin()
