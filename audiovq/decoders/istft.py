@@ -89,7 +89,7 @@ class ISTFTDecoder(Decoder):
         for block in self.fast_blocks:
             y = block(y, fast_mask)
         with without_autocast(z.device):
-            real, imaginary = self.head(y.to(self.inverse.window.dtype))
+            real, imaginary = self.head(y.to(self.head.angle.bias.dtype))
             exist = expand_mask(mask, self.rate)
             return self.inverse(real, imaginary, None if exist is None else exist.to(real.dtype))  # type: ignore[no-any-return]
 

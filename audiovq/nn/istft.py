@@ -32,10 +32,7 @@ class InverseSTFT(nn.Module):
     counts; phases are relative to the window's middle, so a pulse there has phase 0 in all bins
     and not one that turns by pi from each to the next; ends are the item's, not the tensor's.
 
-    Buffers:
-        window: (n_fft), Hann between its zeros.
-        basis: (2 * bins, n_fft), what real and imaginary parts add to a windowed segment. Neither
-            is saved with a model.
+    It holds no tensors, so that a model's file and a load from it need none.
 
     Args:
         hop_length: samples per spectrum.
@@ -43,20 +40,19 @@ class InverseSTFT(nn.Module):
         causal: whether a spectrum may change no sample before its own.
     """
 
-    window: Tensor
-    basis: Tensor
-
     def __init__(self, hop_length: int, overlap: int, *, causal: bool = False) -> None:
         super().__init__()
         self.hop_length, self.overlap = hop_length, overlap
         self.n_fft = n = hop_length * overlap
         self.bins = n // 2 + 1
         self.before = 0 if causal else (n - hop_length) // 2  # samples before a spectrum's own
-        window = torch.sin(math.pi * (torch.arange(n, dtype=torch.float64) + 0.5) / n).square()
-        self.power = window.square().sum().item() / hop_length  # the divisor inside, on average
-        basis = _inverse_dft(n) * window
-        self.register_buffer("window", window.to(torch.get_default_dtype()), persistent=False)
-        self.register_buffer("basis", basis.to(torch.get_default_dtype()), persistent=False)
+        # The divisor inside, on average.
+        self.power = sum(math.sin(math.pi * (k + 0.5) / n) ** 4 for k in range(n)) / hop_length
+
+    def window(self, like: Tensor) -> Float[Tensor, "n_fft"]:
+        """Return the Hann window, in the dtype and on the device of a tensor."""
+        k = torch.arange(self.n_fft, dtype=like.dtype, device=like.device)
+        return torch.sin(math.pi / self.n_fft * (k + 0.5)).square()
 
     def forward(
         self,
@@ -67,16 +63,17 @@ class InverseSTFT(nn.Module):
         """Return the L = T * hop_length samples of T spectra.
 
         Args:
-            real: parts of all bins, in the dtype of the buffers.
+            real: parts of all bins, in float32 or float64.
             imaginary: likewise; that of bin 0, and of the last for an even n_fft, counts for
                 nothing.
             mask: 0 where a spectrum does not exist; None: all do.
         """
-        segments = self._segments(real, imaginary)
+        window = self.window(real)
+        segments = self._segments(real, imaginary) * window
         exist = real.new_ones(1, real.shape[1], 1) if mask is None else mask.transpose(1, 2)
         if mask is not None:
             segments = segments * exist
-        divisor = self._overlap_add(exist * self.window.square())
+        divisor = self._overlap_add(exist * window.square())
         y = self._overlap_add(segments) / divisor.clamp_min(_FLOOR * self.power)
         return y.unsqueeze(1)
 
@@ -92,15 +89,15 @@ class InverseSTFT(nn.Module):
     def _segments(
         self, real: Float[Tensor, "B T F"], imaginary: Float[Tensor, "B T F"]
     ) -> Float[Tensor, "B T n"]:
-        """Return the windowed inverse transform of each spectrum.
+        """Return the inverse transform of each spectrum.
 
-        A product with the basis is what compilers and exporters know. In n_fft = 320 it takes half
+        A product of matrices is what compilers and exporters know. In n_fft = 320 it takes half
         as long again as the FFT on one CPU thread, from 640 on 5 to 15 times as long.
         """
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-            return torch.cat([real, imaginary], dim=-1) @ self.basis
+            return torch.cat([real, imaginary], dim=-1) @ _inverse_dft(self.n_fft, real)
         segments: Tensor = torch.fft.irfft(torch.complex(real, imaginary), self.n_fft)
-        return segments.roll(self.n_fft // 2, -1) * self.window
+        return segments.roll(self.n_fft // 2, -1)
 
     def _overlap_add(self, segments: Float[Tensor, "B T n"]) -> Float[Tensor, "B L"]:
         """Add up segments a hop apart; what lies beyond the spectra's own samples is cut off.
@@ -114,16 +111,13 @@ class InverseSTFT(nn.Module):
         return y.flatten(1)[:, self.before : self.before + T * self.hop_length]
 
 
-def _inverse_dft(n: int) -> Float[Tensor, "C {n}"]:
+def _inverse_dft(n: int, like: Tensor) -> Float[Tensor, "C {n}"]:
     """Return what the real, then the imaginary parts of a real signal's bins add to it.
 
-    In float64; phases relative to sample n // 2.
+    Phases relative to sample n // 2; in the dtype and on the device of a tensor.
     """
-    bins = torch.arange(n // 2 + 1, dtype=torch.float64)
-    turns = torch.outer(bins, torch.arange(n, dtype=torch.float64) - n // 2).remainder(n)
-    sides = torch.full((len(bins), 1), 2.0, dtype=torch.float64)  # a bin and its mirror image
-    sides[0] = 1.0
-    if n % 2 == 0:
-        sides[-1] = 1.0
-    angle = 2 * math.pi / n * turns
+    bins = torch.arange(n // 2 + 1, dtype=like.dtype, device=like.device)
+    steps = torch.arange(n, dtype=like.dtype, device=like.device) - n // 2
+    angle = 2 * math.pi / n * torch.outer(bins, steps).remainder(n)
+    sides = torch.where((bins == 0) | (2 * bins == n), 1.0, 2.0).unsqueeze(1)  # its mirror image
     return torch.cat([sides * angle.cos(), -sides * angle.sin()]) / n
