@@ -52,11 +52,14 @@ class Conv1d(nn.Conv1d):
         *,
         stride: int = 1,
         dilation: int = 1,
+        groups: int = 1,
         causal: bool = False,
         gain: float = GAIN,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride=stride, dilation=dilation)
-        _initialise(self, in_channels * kernel_size, gain)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride=stride, dilation=dilation, groups=groups
+        )
+        _initialise(self, in_channels // groups * kernel_size, gain)
         total = (kernel_size - 1) * dilation + 1 - stride
         assert total >= 0, "a kernel shorter than its stride would skip samples"
         self.left = total if causal else total // 2

@@ -12,6 +12,12 @@ NAMES = registry.names("decoders")
 # Settings besides the defaults that the contract must hold for, too.
 VARIANTS = {
     "conv": [{"causal": True, "channels": 3}, {"kernel_size": 1, "activation": "elu"}],
+    "istft": [
+        {"channels": 6, "fast_channels": 5, "stft_hop": 2},
+        {"channels": 6, "fast_channels": 5, "stft_hop": 5, "causal": True, "activation": "gelu"},
+        {"channels": 6, "fast_channels": 5, "stft_hop": 5, "overlap": 3, "kernel_size": 4},
+        {"channels": 6, "blocks": 0, "fast_blocks": 0, "overlap": 2, "kernel_size": 1},
+    ],
     "conv_speaker": [
         {"speakers": ["ann", "bob"]},
         {"speakers": ["ann", "bob"], "conv": {"causal": True, "channels": 3}},

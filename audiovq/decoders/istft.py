@@ -1,0 +1,154 @@
+"""Decoder that works near the frame rate and ends in an inverse STFT."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from audiovq.bottlenecks._base import Context
+from audiovq.config import ComponentConfig
+from audiovq.decoders._base import Decoder
+from audiovq.nn.activations import ActivationName
+from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, expand_mask, layer_mask
+from audiovq.nn.convnext import ConvNeXtBlock, dense
+from audiovq.nn.istft import InverseSTFT
+from audiovq.nn.precision import without_autocast
+
+# How every spectrum starts. Losses compare levels on a logarithmic scale, on which speech with its
+# pauses lies 26 dB under its rms: started at the rms, hundreds of steps go into getting down. From
+# 0 Hz to half the sample rate magnitudes fall by 25 dB. Angles near 0 in all bins are pulses,
+# which are learned from faster than the noise of unrelated angles.
+_LEVEL = SPEECH_LEVEL / 20
+_FALL = math.log(17.0)
+_ANGLE_GAIN = 0.1
+
+
+class Config(ComponentConfig):
+    """Settings of the inverse-STFT decoder."""
+
+    channels: int = Field(256, ge=1, le=4096, description="channels at the frame rate")
+    blocks: int = Field(2, ge=0, le=64, description="ConvNeXt blocks at the frame rate")
+    fast_channels: int = Field(96, ge=1, le=4096, description="channels at the spectra's rate")
+    fast_blocks: int = Field(1, ge=0, le=64, description="ConvNeXt blocks at the spectra's rate")
+    expansion: int = Field(2, ge=1, le=16, description="how much wider a block is inside")
+    kernel_size: int = Field(7, ge=1, le=63, description="kernel of the convolutions over time")
+    activation: ActivationName = Field("leaky_relu", description="nonlinearity inside the blocks")
+    stft_hop: int = Field(
+        80,
+        ge=1,
+        le=65536,
+        description="samples per spectrum, about: of a frame's divisors the nearest in ratio",
+    )
+    overlap: int = Field(
+        4, ge=2, le=16, description="spectra over a sample: n_fft is overlap * the samples of one"
+    )
+    causal: bool = Field(False, description="whether a sample may depend on no later frame")
+
+
+class ISTFTDecoder(Decoder):
+    """ConvNeXt blocks at the frame rate, a few at the spectra's, magnitude and phase, samples.
+
+    Samples per frame are the encoder's; no layer runs at the samples' rate. A causal one looks at
+    no later frame, as a causal `conv` does, so a frame is heard as soon as it is there; but a
+    spectrum rises over half its window, n_fft / 2 samples (10 ms by default), and most of what a
+    sample is made of is older than that of a centred one.
+
+    Source: Vocos (Siuzdak 2023, arXiv:2306.00814), section 3, as the decoder of WavTokenizer (Ji
+    et al. 2024, arXiv:2408.16532). Differs in: no norm but inside the blocks, since one over a
+    frame's channels hides how loud it is; frames are taken apart into several spectra of a shorter
+    window, which follow a voice's periods and leave the weights to the blocks; magnitudes saturate
+    smoothly where Vocos clips; the spectrum starts at a level and slope of speech; see also
+    `InverseSTFT`.
+    """
+
+    def __init__(self, config: Config, in_channels: int, encoder_strides: tuple[int, ...]) -> None:
+        super().__init__()
+        wide, narrow = config.channels, config.fast_channels
+        self.hop_length = math.prod(encoder_strides)
+        stft_hop = _nearest_divisor(self.hop_length, config.stft_hop)
+        self.rate = self.hop_length // stft_hop  # spectra per frame
+        self.first = Conv1d(in_channels, wide, config.kernel_size, causal=config.causal, gain=1.0)
+        self.blocks = _blocks(config, wide, config.blocks)
+        self.up = dense(wide, self.rate * narrow, 1.0)
+        self.fast_blocks = _blocks(config, narrow, config.fast_blocks)
+        self.inverse = InverseSTFT(stft_hop, config.overlap, causal=config.causal)
+        self.head = _Head(narrow, self.inverse)
+
+    def forward(
+        self, z: Float[Tensor, "B D T"], context: Context = Context()
+    ) -> Float[Tensor, "B 1 L"]:
+        """Decode T frames to L = T * hop_length samples; `context.mask` marks real frames."""
+        mask = None if context.mask is None else context.mask.to(z.dtype)
+        y = self.first(z, mask)
+        for block in self.blocks:
+            y = block(y, mask)
+        y = self.up(y.transpose(1, 2)).unflatten(-1, (self.rate, -1)).flatten(1, 2).transpose(1, 2)
+        fast_mask = layer_mask(mask, self.rate)
+        for block in self.fast_blocks:
+            y = block(y, fast_mask)
+        with without_autocast(z.device):
+            real, imaginary = self.head(y.to(self.head.angle.bias.dtype))
+            exist = expand_mask(mask, self.rate)
+            return self.inverse(real, imaginary, None if exist is None else exist.to(real.dtype))  # type: ignore[no-any-return]
+
+    def input_span(self, out: Span) -> Span:
+        """Return the frames that the samples `out` depend on."""
+        out = self.inverse.input_span(out)
+        for block in reversed(self.fast_blocks):
+            out = block.input_span(out)  # type: ignore[operator]
+        out = Span(out.start // self.rate, (out.end - 1) // self.rate + 1)
+        for layer in (*reversed(self.blocks), self.first):
+            out = layer.input_span(out)  # type: ignore[operator]
+        return out
+
+
+class _Head(nn.Module):
+    """Columns to the real and imaginary parts of spectra, by magnitude and angle.
+
+    The magnitude is exp(m) where that is small beside the largest there can be, n_fft / 2, and
+    saturates there: peak * sigmoid(m - log(peak)), whose gradient is finite and fades slowly.
+    """
+
+    def __init__(self, channels: int, inverse: InverseSTFT) -> None:
+        super().__init__()
+        self.bins, self.peak = inverse.bins, inverse.n_fft / 2
+        self.magnitude = dense(channels, self.bins, 0.5)
+        self.angle = dense(channels, self.bins, _ANGLE_GAIN)
+        slope = -torch.log1p((math.exp(_FALL) - 1) * torch.linspace(0, 1, self.bins))
+        level = math.log(inverse.magnitude(_LEVEL)) - (2 * slope).exp().mean().log() / 2
+        with torch.no_grad():
+            self.magnitude.bias.copy_(slope + level)
+
+    def forward(
+        self, y: Float[Tensor, "B C T"]
+    ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"]]:
+        columns = y.transpose(1, 2)
+        angle = self.angle(columns)
+        magnitude = self.rise(self.magnitude(columns))
+        return magnitude * angle.cos(), magnitude * angle.sin()
+
+    def rise(self, m: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+        """Return the magnitude of a level (nepers)."""
+        return self.peak * torch.sigmoid(m - math.log(self.peak))
+
+
+def _blocks(config: Config, channels: int, count: int) -> nn.ModuleList:
+    return nn.ModuleList(
+        ConvNeXtBlock(
+            channels,
+            kernel_size=config.kernel_size,
+            expansion=config.expansion,
+            activation_name=config.activation,
+            causal=config.causal,
+            scale=0.5,
+        )
+        for _ in range(count)
+    )
+
+
+def _nearest_divisor(n: int, about: int) -> int:
+    """Return the divisor of n that is nearest to a number in ratio."""
+    divisors = (d for d in range(1, n + 1) if n % d == 0)
+    return min(divisors, key=lambda d: abs(math.log(d / about)))

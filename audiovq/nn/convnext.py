@@ -1,0 +1,59 @@
+"""ConvNeXt block, the repeated part of decoders that work at the frame rate."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from audiovq.nn import lean
+from audiovq.nn.activations import ActivationName, activation
+from audiovq.nn.conv import Conv1d, Span
+
+
+class ConvNeXtBlock(nn.Module):
+    """x + scale * W_2 act(W_1 norm(depthwise(x))): each channel along time, then all per frame.
+
+    Source: Liu et al. 2022 (arXiv:2201.03545), section 2, in one dimension as in Vocos (Siuzdak
+    2023, arXiv:2306.00814). The norm is over the channels of one frame, never over time.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kernel_size: int,
+        expansion: int,
+        activation_name: ActivationName,
+        causal: bool,
+        scale: float,
+    ) -> None:
+        super().__init__()
+        hidden = expansion * channels
+        self.depthwise = Conv1d(
+            channels, channels, kernel_size, groups=channels, causal=causal, gain=1.0
+        )
+        self.norm = nn.LayerNorm(channels)
+        self.widen = dense(channels, hidden, 1.0)
+        self.act = activation(activation_name, hidden)
+        self.narrow = dense(hidden, channels, 1.0)
+        self.scale = nn.Parameter(torch.full((channels,), scale))
+
+    def forward(
+        self, x: Float[Tensor, "B C T"], mask: Float[Tensor, "#B 1 _"] | None = None
+    ) -> Float[Tensor, "B C T"]:
+        """Return x plus its neighbourhood's contribution; x counts as zero where `mask` is 0."""
+        y = self.norm(self.depthwise(x, mask).transpose(1, 2))
+        hidden = self.widen(y).transpose(1, 2)
+        y = self.narrow(lean.activate(self.act, hidden).transpose(1, 2))
+        return x + (y * self.scale).transpose(1, 2)  # type: ignore[no-any-return]
+
+    def input_span(self, out: Span) -> Span:
+        """Return the inputs that the outputs `out` depend on."""
+        return out | self.depthwise.input_span(out)
+
+
+def dense(in_features: int, out_features: int, gain: float) -> nn.Linear:
+    """Return a linear layer whose outputs start `gain` times as large as its inputs, bias 0."""
+    layer = nn.Linear(in_features, out_features)
+    nn.init.normal_(layer.weight, std=gain / in_features**0.5)
+    nn.init.zeros_(layer.bias)
+    return layer

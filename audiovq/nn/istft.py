@@ -1,0 +1,123 @@
+"""Inverse short-time Fourier transform of exact length, centred or causal.
+
+Spectrum t of T gives `n_fft = overlap * hop_length` samples, which are windowed, overlapped and
+added; T spectra give exactly T * hop_length samples. With h = hop_length, spectrum t lies over
+
+    centred: samples [t*h - c, t*h - c + n_fft), c = (n_fft - h) // 2, about its own h samples
+    causal:  samples [t*h, t*h + n_fft): it changes no sample before its own
+
+The sum is divided by the sum of the squared windows of those spectra that exist, so that the
+analysis of a signal by the same window, put in, gives that signal back. Spectra beyond an item's
+ends do not exist, whether it is alone, padded or in a chunk. Centred, the divisor is at least half
+of what it is inside. Causal, it starts near 0, as only the window's rising edge covers the first
+samples; it is floored there, and an item fades in over about n_fft / 5 samples.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from audiovq.nn.conv import Span
+
+_FLOOR = 0.1  # of the divisor inside: errors at a causal item's start grow by less than 3
+
+
+class InverseSTFT(nn.Module):
+    """Spectra, as real and imaginary parts, to samples.
+
+    Source: Griffin & Lim 1984, eq. 6; the "same" padding of Vocos (Siuzdak 2023, arXiv:2306.00814).
+    Differs in: the Hann window is sampled between its zeros, so that every sample of it
+    counts; phases are relative to the window's middle, so a pulse there has phase 0 in all bins
+    and not one that turns by pi from each to the next; ends are the item's, not the tensor's.
+
+    It holds no tensors, so that a model's file and a load from it need none.
+
+    Args:
+        hop_length: samples per spectrum.
+        overlap: spectra that cover a sample; from 3 on the sum of squared windows is constant.
+        causal: whether a spectrum may change no sample before its own.
+    """
+
+    def __init__(self, hop_length: int, overlap: int, *, causal: bool = False) -> None:
+        super().__init__()
+        self.hop_length, self.overlap = hop_length, overlap
+        self.n_fft = n = hop_length * overlap
+        self.bins = n // 2 + 1
+        self.before = 0 if causal else (n - hop_length) // 2  # samples before a spectrum's own
+        # The divisor inside, on average.
+        self.power = sum(math.sin(math.pi * (k + 0.5) / n) ** 4 for k in range(n)) / hop_length
+
+    def window(self, like: Tensor) -> Float[Tensor, "n_fft"]:
+        """Return the Hann window, in the dtype and on the device of a tensor."""
+        k = torch.arange(self.n_fft, dtype=like.dtype, device=like.device)
+        return torch.sin(math.pi / self.n_fft * (k + 0.5)).square()
+
+    def forward(
+        self,
+        real: Float[Tensor, "B T F"],
+        imaginary: Float[Tensor, "B T F"],
+        mask: Float[Tensor, "#B 1 T"] | None = None,
+    ) -> Float[Tensor, "B 1 L"]:
+        """Return the L = T * hop_length samples of T spectra.
+
+        Args:
+            real: parts of all bins, in float32 or float64.
+            imaginary: likewise; that of bin 0, and of the last for an even n_fft, counts for
+                nothing.
+            mask: 0 where a spectrum does not exist; None: all do.
+        """
+        window = self.window(real)
+        segments = self._segments(real, imaginary) * window
+        exist = real.new_ones(1, real.shape[1], 1) if mask is None else mask.transpose(1, 2)
+        if mask is not None:
+            segments = segments * exist
+        divisor = self._overlap_add(exist * window.square())
+        y = self._overlap_add(segments) / divisor.clamp_min(_FLOOR * self.power)
+        return y.unsqueeze(1)
+
+    def input_span(self, out: Span) -> Span:
+        """Return the spectra that the samples `out` depend on."""
+        first, last = out.start + self.before, out.end - 1 + self.before
+        return Span((first - self.n_fft) // self.hop_length + 1, last // self.hop_length + 1)
+
+    def magnitude(self, rms: float) -> float:
+        """Return the magnitude of all bins at which unrelated phases give samples of that rms."""
+        return rms * math.sqrt(self.n_fft * self.power)
+
+    def _segments(
+        self, real: Float[Tensor, "B T F"], imaginary: Float[Tensor, "B T F"]
+    ) -> Float[Tensor, "B T n"]:
+        """Return the inverse transform of each spectrum.
+
+        A product of matrices is what compilers and exporters know. In n_fft = 320 it takes half
+        as long again as the FFT on one CPU thread, in 640 and 1,280 7 and 13 times as long.
+        """
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            return torch.cat([real, imaginary], dim=-1) @ _inverse_dft(self.n_fft, real)
+        segments: Tensor = torch.fft.irfft(torch.complex(real, imaginary), self.n_fft)
+        return segments.roll(self.n_fft // 2, -1)
+
+    def _overlap_add(self, segments: Float[Tensor, "B T n"]) -> Float[Tensor, "B L"]:
+        """Add up segments a hop apart; what lies beyond the spectra's own samples is cut off.
+
+        Three to six times as fast as `fold`, padding and `index_add`, and in one order everywhere.
+        """
+        B, T, _ = segments.shape
+        y = segments.new_zeros(B, T + self.overlap - 1, self.hop_length)
+        for k, part in enumerate(segments.chunk(self.overlap, dim=-1)):
+            y[:, k : k + T] += part
+        return y.flatten(1)[:, self.before : self.before + T * self.hop_length]
+
+
+def _inverse_dft(n: int, like: Tensor) -> Float[Tensor, "C {n}"]:
+    """Return what the real, then the imaginary parts of a real signal's bins add to it.
+
+    Phases relative to sample n // 2; in the dtype and on the device of a tensor.
+    """
+    bins = torch.arange(n // 2 + 1, dtype=like.dtype, device=like.device)
+    steps = torch.arange(n, dtype=like.dtype, device=like.device) - n // 2
+    angle = 2 * math.pi / n * torch.outer(bins, steps).remainder(n)
+    sides = torch.where((bins == 0) | (2 * bins == n), 1.0, 2.0).unsqueeze(1)  # its mirror image
+    return torch.cat([sides * angle.cos(), -sides * angle.sin()]) / n
