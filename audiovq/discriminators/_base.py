@@ -7,7 +7,7 @@ a padded batch.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -129,14 +129,19 @@ class Layer(nn.Module):
         weight_norm(self.conv)
 
     def forward(self, x: Map) -> Map:
-        """Convolve what is real; what comes out past an item's end is 0."""
+        """Convolve x, which is 0 past an item's end, to what is so, too."""
         y, steps = self.conv(x.values), -(-x.steps // self.stride)
         if self.slope is not None:
             y = F.leaky_relu(y, self.slope)
-        return Map(values=y.where(_inside(y, steps), 0.0), steps=steps)
+        return masked(y, steps)
 
 
-def through(layers: Sequence[nn.Module], x: Map) -> tuple[Map, ...]:
+def masked(values: Float[Tensor, "B C S F"], steps: Int[Tensor, "B"]) -> Map:
+    """Return values that are 0 past each item's end."""
+    return Map(values=values.where(_inside(values, steps), 0.0), steps=steps)
+
+
+def through(layers: Iterable[nn.Module], x: Map) -> tuple[Map, ...]:
     """Return what each layer gives, one after the other."""
     maps: list[Map] = []
     for layer in layers:

@@ -14,6 +14,7 @@ from audiovq.discriminators._base import (
     Map,
     View,
     channels,
+    masked,
     through,
 )
 from audiovq.errors import ConfigError
@@ -100,9 +101,9 @@ class _Resolution(nn.Module):
         steps = -(-lengths // (self.n_fft // 4))
         maps: list[Map] = []
         ends: list[Tensor] = []
-        for band, layers in zip(
-            torch.split(self._spectrum(x), self.widths, 3), self.bands, strict=True
-        ):
+        # a frame past an item's end still reaches back to its last samples
+        spectrum = masked(self._spectrum(x), steps).values
+        for band, layers in zip(torch.split(spectrum, self.widths, 3), self.bands, strict=True):
             found = through(layers, Map(values=band, steps=steps))  # type: ignore[arg-type]
             maps += found
             ends.append(found[-1].values)
@@ -110,7 +111,7 @@ class _Resolution(nn.Module):
         return View(logits=logits, features=tuple(maps))
 
     def _spectrum(self, x: Float[Tensor, "B 1 L"]) -> Float[Tensor, "B 2 S F"]:
-        """Return real and imaginary parts, of frames of real samples only where x is zero after."""
+        """Return real and imaginary parts."""
         hop = self.n_fft // 4
         with without_autocast(x.device):
             z = torch.stft(
