@@ -246,7 +246,10 @@ def test_a_mistake_is_one_clear_line(speech, tmp_path):
     for change, match in (
         ("discriminators=[multi_perod]", "did you mean 'multi_period'"),
         ("discriminators=[]", "discriminators: "),
-        ("discriminators=[{name: multi_period, widht: 1}]", "discriminators.0.widht: unknown key"),
+        (
+            "discriminators=[{name: multi_period, widht: 1}]",
+            "discriminators.0.widht: unknown key; did you mean 'width'",
+        ),
         ("adversarial.loss=wgan", "adversarial.loss: 'wgan' given"),
         ("adversarial.every=0", "adversarial.every: 0 given"),
     ):

@@ -146,8 +146,11 @@ def _examine(target: str, overrides: Sequence[str]) -> tuple[Any, Path]:
             f"configs`) and data.manifest=M"
         )
     _, config = resolve(target, overrides)
-    if config.recipe != "train_autoencoder":
-        raise ConfigError(f"{target} is of the recipe {config.recipe!r}; train_autoencoder is read")
+    known = ("train_autoencoder", "train_adversarial")
+    if config.recipe not in known:
+        raise ConfigError(
+            f"{target} is of the recipe {config.recipe!r}; {' and '.join(known)} are read"
+        )
     return checkup.plan(config, target), existing(Path(config.run.dir))
 
 

@@ -8,17 +8,20 @@ from typing import Any
 
 from audiovq.config import read_yaml
 from audiovq.errors import ConfigError
-from audiovq.train.checks import codebook, latent, learning, sound
+from audiovq.train.checks import codebook, latent, learning, rivals, sound
 from audiovq.train.checks._base import Finding, History, Severity
 from audiovq.train.checkup import judged, paragraph
 from audiovq.train.trackers.lines import read_log
 
-CHECKS = (*learning.CHECKS, *codebook.CHECKS, *latent.CHECKS, *sound.CHECKS)
+CHECKS = (*learning.CHECKS, *codebook.CHECKS, *latent.CHECKS, *rivals.CHECKS, *sound.CHECKS)
 # Figures worth showing, and whether a high one is good.
 FACTS = {
     "loss": False,
     "mel": False,
     "bottleneck": False,
+    "adversarial": False,
+    "feature": False,
+    "discriminator": False,
     "gradient_norm": False,
     "usage": True,
     "perplexity": True,

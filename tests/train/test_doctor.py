@@ -365,3 +365,26 @@ def test_levels_are_those_of_all_samples():
     silent = Levels()
     silent.add(torch.zeros(1, 1, 10), torch.zeros(1, 1, 10))
     assert silent.describe() == {"level_db": 0.0, "clipped": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("share", "title", "severity"),
+    [
+        (0.995, "discriminators win", "warning"),
+        (0.51, "discriminators learn nothing", "warning"),
+        (0.85, "discriminators and autoencoder are a match for each other", "ok"),
+    ],
+)
+def test_discriminators_that_win_or_learn_nothing_are_named(share, title, severity):
+    entries = [
+        {
+            "step": step,
+            **{f"train/accuracy/{side}/period_{p}": share for side in "ab" for p in (2, 3)},
+        }
+        for step in range(20, 400, 20)
+    ]
+    found = [f for f in diagnose(entries, {}) if f.title == title]
+    assert [f.severity for f in found] == [severity]
+    assert "mean of 2 views" in found[0].figure
+    young = diagnose(entries[:5], {})
+    assert ("learn nothing" in title) != any(f.title == title for f in young)
