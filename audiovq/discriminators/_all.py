@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -38,13 +37,16 @@ class Discriminators(nn.Module):
         x_hat: Float[Tensor, "B 1 L"],
         lengths: Int[Tensor, "B"],
     ) -> tuple[Views, Views]:
-        """Return all views of originals and of reconstructions, looked at in one batch.
+        """Return all views of originals and of reconstructions.
+
+        One after the other, so that a gradient at x_hat does not go through the originals, too.
 
         Args:
             x: originals, zero past each item's end.
             x_hat: reconstructions, zero past each item's end.
             lengths: real samples per item.
         """
-        both, twice = torch.cat([x, x_hat]), torch.cat([lengths, lengths])
-        views = [view for member in self.members for view in member(both, twice)]
-        return tuple(v.half(0) for v in views), tuple(v.half(1) for v in views)
+        return self._views(x, lengths), self._views(x_hat, lengths)
+
+    def _views(self, x: Float[Tensor, "B 1 L"], lengths: Int[Tensor, "B"]) -> Views:
+        return tuple(view for member in self.members for view in member(x, lengths))

@@ -104,7 +104,9 @@ class _Resolution(nn.Module):
         # a frame past an item's end still reaches back to its last samples
         spectrum = masked(self._spectrum(x), steps).values
         for band, layers in zip(torch.split(spectrum, self.widths, 3), self.bands, strict=True):
-            found = through(layers, Map(values=band, steps=steps))  # type: ignore[arg-type]
+            # channels last: three times as fast on a CPU where there are few of them
+            own = band.contiguous(memory_format=torch.channels_last)
+            found = through(layers, Map(values=own, steps=steps))  # type: ignore[arg-type]
             maps += found
             ends.append(found[-1].values)
         logits = self.last(Map(values=torch.cat(ends, dim=3), steps=steps))

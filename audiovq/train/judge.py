@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -82,7 +82,8 @@ class Verdict:
         pull: gradient of the weighted terms with respect to x_hat, 0 past each item's end.
         rival_loss: what the discriminators minimise.
         terms: as logged, unweighted.
-        squares: squared norms of each term's gradient with respect to x_hat, unweighted.
+        squares: squared norms of each term's gradient with respect to x_hat, unweighted; only
+            where scales were given.
         logits: every view's verdicts on originals and reconstructions, by name.
     """
 
@@ -128,9 +129,7 @@ def judge(
     if "feature" in config.weights:
         terms["feature"] = adversarial.feature_loss(ours, theirs)
     whole = {k: (v * share).sum() for k, v in terms.items()}
-    gradients = {k: _gradient(v, leaf).where(real, 0.0) for k, v in whole.items()}
-    factors: Mapping[str, Tensor | float] = config.weights if scales is None else scales
-    pull = sum((factors[k] * g for k, g in gradients.items()), torch.zeros_like(leaf))
+    pull, squares = _pull(whole, config.weights, scales, leaf, real)
     rival = (adversarial.discriminator_loss(config.loss, ours, theirs) * share).sum()
     return Verdict(
         pull=pull,
@@ -140,7 +139,7 @@ def judge(
             "discriminator": rival,
             **_accuracies(config.loss, labels, ours, theirs, share),
         },
-        squares={k: g.square().sum() for k, g in gradients.items()},
+        squares=squares,
         logits={
             f"the verdicts of {label}": torch.cat([a.logits.values, b.logits.values])
             for label, a, b in zip(labels, ours, theirs, strict=True)
@@ -148,9 +147,29 @@ def judge(
     )
 
 
-def _gradient(loss: Float[Tensor, ""], leaf: Float[Tensor, "B 1 L"]) -> Float[Tensor, "B 1 L"]:
-    """Return the gradient at x_hat; weights get none, and another loss can still get its own."""
-    return torch.autograd.grad(loss, leaf, retain_graph=True)[0]
+def _pull(
+    terms: Mapping[str, Float[Tensor, ""]],
+    weights: Mapping[str, float],
+    scales: Mapping[str, Float[Tensor, ""]] | None,
+    leaf: Float[Tensor, "B 1 L"],
+    real: Bool[Tensor, "B 1 L"],
+) -> tuple[Float[Tensor, "B 1 L"], dict[str, Float[Tensor, ""]]]:
+    """Return the gradient at x_hat, 0 where it is not real, and its parts' squared norms if scaled.
+
+    The discriminators' weights get none, and their loss can still get its own.
+    """
+
+    def gradient(term: Float[Tensor, ""]) -> Float[Tensor, "B 1 L"]:
+        return torch.autograd.grad(term, leaf, retain_graph=True)[0].where(real, 0.0)
+
+    if not terms:
+        return torch.zeros_like(leaf), {}
+    if scales is None:
+        total = torch.stack([weights[k] * v for k, v in terms.items()]).sum()
+        return gradient(total), {}
+    each = {k: gradient(v) for k, v in terms.items()}
+    pull = torch.stack([scales[k] * g for k, g in each.items()]).sum(dim=0)
+    return pull, {k: g.square().sum() for k, g in each.items()}
 
 
 def _accuracies(

@@ -100,11 +100,15 @@ def test_parts_of_a_batch_add_up_however_they_are_padded():
 def test_scales_take_the_place_of_weights_and_squares_do_not_know_them():
     module, (x, x_hat) = discriminators(), batch()
     config = AdversarialConfig(weight=1.0, feature_weight=0.0)
-    one = look(module, x, x_hat, config)
-    two = look(module, x, x_hat, config, scales={"adversarial": torch.tensor(3.0)})
-    torch.testing.assert_close(two.pull, 3.0 * one.pull)
-    torch.testing.assert_close(one.squares["adversarial"], one.pull.square().sum())
-    assert torch.equal(one.squares["adversarial"], two.squares["adversarial"])
+    plain = look(module, x, x_hat, config)
+    one, two = (
+        look(module, x, x_hat, config, scales={"adversarial": torch.tensor(s)}) for s in (1.0, 3.0)
+    )
+    torch.testing.assert_close(one.pull, plain.pull)
+    torch.testing.assert_close(two.pull, 3.0 * plain.pull)
+    for found in (one, two):
+        torch.testing.assert_close(found.squares["adversarial"], plain.pull.square().sum())
+    assert plain.squares == {}
     assert "feature" not in one.terms  # of weight 0: not computed
 
 
