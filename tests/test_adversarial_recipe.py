@@ -14,6 +14,7 @@ from audiovq.discriminators import _release
 from audiovq.discriminators._all import Discriminators
 from audiovq.errors import CheckpointError, ConfigError, NonFiniteError
 from audiovq.train import checkpoint
+from audiovq.train import run as runs
 from tests.killing import kill_until_done
 from tests.test_recipes import TINY, fingerprint, timeless
 from tests.test_recipes import speech as speech  # noqa: PLC0414  (a fixture)
@@ -104,6 +105,12 @@ def test_the_log_tells_both_sides(undisturbed):
     assert entries[3]["train/scale/feature"] == 0.0  # only measured
     assert entries[4]["train/scale/feature"] > 0.0
     assert "Discriminators" in (undisturbed / "report.html").read_text("utf-8")
+
+
+@pytest.fixture(autouse=True)
+def no_reports(monkeypatch):
+    """Drawing costs more than training here; `undisturbed`, made before this, has one."""
+    monkeypatch.setattr(runs, "write_report", lambda *_: None)
 
 
 @pytest.mark.parametrize("stop_at", [3, 6])
