@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -203,13 +203,18 @@ def _explain(model: type[Config], values: Any, error: Mapping[str, Any]) -> str:
 def _fields_at(model: type[Config], values: Any, loc: Sequence[int | str]) -> list[str]:
     """Return the field names of the config found by walking `loc` from `model`."""
     current: Any = model
+    marks: list[Any] = []
     for part in loc:
-        field = getattr(current, "model_fields", {}).get(part)
-        values = values.get(part) if isinstance(values, Mapping) else None
-        if field is None:
-            return []
-        current = field.annotation
-        marks = [m for m in field.metadata if isinstance(m, _ComponentOf)]
-        if marks and isinstance(values, Mapping):
-            current = registry.get(marks[0].kind, values["name"]).config
+        if isinstance(part, int):  # one of several components
+            marks = [m for m in get_args(current) for m in get_args(m)]
+            values = values[part] if isinstance(values, list | tuple) else None
+        else:
+            field = getattr(current, "model_fields", {}).get(part)
+            values = values.get(part) if isinstance(values, Mapping) else None
+            if field is None:
+                return []
+            current, marks = field.annotation, field.metadata
+        kinds = [m.kind for m in marks if isinstance(m, _ComponentOf)]
+        if kinds and isinstance(values, Mapping):
+            current = registry.get(kinds[0], values["name"]).config
     return sorted(getattr(current, "model_fields", {}))

@@ -24,6 +24,7 @@ _KINDS = {
     "encoders": ("audiovq.encoders", "Encoder"),
     "bottlenecks": ("audiovq.bottlenecks", "Bottleneck"),
     "decoders": ("audiovq.decoders", "Decoder"),
+    "discriminators": ("audiovq.discriminators", "Discriminator"),
     "corpora": ("audiovq.data.corpora", "Corpus"),
     "priors": ("audiovq.prior", "Prior"),
 }

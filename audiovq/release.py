@@ -63,8 +63,19 @@ def save(model: "Autoencoder", folder: Path) -> None:
     write(plain_state(model), about, folder)
 
 
-def write(tensors: Mapping[str, Tensor], about: Mapping[str, Any], folder: Path) -> None:
+def write(
+    tensors: Mapping[str, Tensor],
+    about: Mapping[str, Any],
+    folder: Path,
+    names: tuple[str, str] = (WEIGHTS, CONFIG),
+) -> None:
     """Write tensors and what they are into a folder, each file in one step, config last.
+
+    Args:
+        tensors: by name.
+        about: what they are.
+        folder: made if missing.
+        names: of the two files.
 
     Raises:
         CheckpointError: a weight is not finite.
@@ -77,8 +88,9 @@ def write(tensors: Mapping[str, Tensor], about: Mapping[str, Any], folder: Path)
     # Not safetensors' save_file: it does not fsync, ignores the umask and replaces links.
     # The checksum is in the file itself, so that a kill between two files leaves both usable.
     data = safetensors.torch.save(state, metadata={"sha256": _digest(state)})
-    atomic_write(folder / WEIGHTS, data)
-    atomic_write(folder / CONFIG, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    weights, config = names
+    atomic_write(folder / weights, data)
+    atomic_write(folder / config, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 
 
 def load(path: str | Path, plugins: Collection[str] = ()) -> "Autoencoder":

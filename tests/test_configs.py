@@ -1,12 +1,14 @@
 """Every shipped config loads, builds and says what its comment says."""
 
 import pytest
+import torch
 import yaml
 
 from audiovq import config as configs
 from audiovq import registry, share
 from audiovq.autoencoder import Autoencoder
 from audiovq.config import Config
+from audiovq.discriminators._all import Discriminators
 
 LISTS = [n for n in share.configs() if n.startswith("compare/")]
 PRIORS = [n for n in share.configs() if n.startswith("prior/")]
@@ -74,14 +76,30 @@ def fields(model: type[Config], prefix=""):
             yield from fields(kind, f"{prefix}{name}.")
 
 
-@pytest.mark.parametrize("recipe", ["train_autoencoder", "train_prior", "compare"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("adversarial/")])
+def test_discriminators_are_as_wide_as_said(name):
+    config = load(name)
+    with torch.device("meta"):
+        made = Discriminators(config.discriminators)
+    millions = sum(p.numel() for p in made.parameters()) / 1e6
+    assert len(made.labels) == (3 if name.endswith("smoke") else 8)
+    # 41.1 M of HiFi-GAN's periods and 1.3 M of three resolutions; an eighth of the channels: 1/64
+    least, most = (42, 43) if "gpu" in name else (0, 0.7)
+    assert least < millions < most
+
+
+@pytest.mark.parametrize(
+    "recipe", ["train_autoencoder", "train_adversarial", "train_prior", "compare"]
+)
 def test_every_field_has_a_default_and_a_description(recipe):
     for path, field in fields(share.load_recipe(recipe).Config):
         assert not field.is_required(), path
         assert field.description, path
 
 
-@pytest.mark.parametrize("kind", ["encoders", "bottlenecks", "decoders", "priors"])
+@pytest.mark.parametrize(
+    "kind", ["encoders", "bottlenecks", "decoders", "discriminators", "priors"]
+)
 def test_every_field_of_a_component_has_a_default_and_a_description(kind):
     for name in registry.names(kind):
         for path, field in fields(registry.get(kind, name).config):

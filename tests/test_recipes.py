@@ -24,6 +24,7 @@ from audiovq.data.prepare import prepare
 from audiovq.errors import CheckpointError, ConfigError, ManifestError, NonFiniteError
 from audiovq.files import STALE_MARK
 from audiovq.train import checkpoint, signals
+from audiovq.train.autoencoding import initialise
 from audiovq.train.trackers.lines import read_log
 from tests.figures import tell
 
@@ -439,7 +440,7 @@ def test_padding_is_not_clustered(speech):
             speakers=("s", "s"),
             step_lengths=lengths,
         )
-        RECIPE.initialise(model, [batch], torch.device("cpu"))
+        initialise(model, [batch], torch.device("cpu"))
         books.append(model.bottleneck.codebook.vectors)
     torch.testing.assert_close(books[0], books[1], atol=1e-5, rtol=1e-4)
 

@@ -13,7 +13,10 @@ from audiovq.errors import ConfigError
 def ls(
     kind: Annotated[
         str,
-        typer.Argument(help="configs, recipes, encoders, bottlenecks, decoders, priors or corpora"),
+        typer.Argument(
+            help="configs, recipes, encoders, bottlenecks, decoders, "
+            "discriminators, priors or corpora"
+        ),
     ] = "",
 ) -> None:
     """List what can be named: configs, recipes and components; everything without an argument."""

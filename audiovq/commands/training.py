@@ -146,10 +146,11 @@ def _examine(target: str, overrides: Sequence[str]) -> tuple[Any, Path]:
             f"configs`) and data.manifest=M"
         )
     _, config = resolve(target, overrides)
-    if config.recipe != "train_autoencoder":
+    known = ("train_autoencoder", "train_adversarial")
+    if config.recipe not in known:
         raise ConfigError(
             f"{target} is of the recipe {config.recipe!r}; before training, doctor reads those of "
-            f"train_autoencoder, and of others the run folder"
+            f"{' and '.join(known)}, and of others the run folder"
         )
     return checkup.plan(config, target), existing(Path(config.run.dir))
 

@@ -8,12 +8,19 @@ from typing import Any
 
 from audiovq.config import read_yaml
 from audiovq.errors import ConfigError
-from audiovq.train.checks import codebook, latent, learning, prior, sound
+from audiovq.train.checks import codebook, latent, learning, prior, rivals, sound
 from audiovq.train.checks._base import Finding, History, Severity
 from audiovq.train.checkup import judged, paragraph
 from audiovq.train.trackers.lines import read_log
 
-CHECKS = (*learning.CHECKS, *codebook.CHECKS, *latent.CHECKS, *sound.CHECKS, *prior.CHECKS)
+CHECKS = (
+    *learning.CHECKS,
+    *codebook.CHECKS,
+    *latent.CHECKS,
+    *rivals.CHECKS,
+    *sound.CHECKS,
+    *prior.CHECKS,
+)
 # Figures worth showing, and whether a high one is good.
 FACTS = {
     "loss": False,
@@ -22,6 +29,9 @@ FACTS = {
     "average/bits_per_code": False,
     "bits_per_second": False,
     "bottleneck": False,
+    "adversarial": False,
+    "feature": False,
+    "discriminator": False,
     "gradient_norm": False,
     "usage": True,
     "perplexity": True,

@@ -24,6 +24,11 @@ class Guard:
         self._step: Tensor | None = None
         self._flags: dict[str, Tensor] = {}
 
+    @property
+    def waits_for_nothing(self) -> bool:
+        """Whether to look at the flag costs nothing, as on a CPU."""
+        return self.ok is not None and self.ok.device.type == "cpu"
+
     def check(
         self, step: int, flags: Mapping[str, Tensor], gradient_norm: Float[Tensor, ""]
     ) -> Bool[Tensor, ""]:
@@ -42,7 +47,11 @@ class Guard:
                 self._step = torch.tensor(step, device=good.device)
                 return good
             self._step = torch.where(self.ok, step, self._step)
-            self._flags = {k: torch.where(self.ok, v, self._flags[k]) for k, v in flags.items()}
+            old, fine = self._flags, torch.ones_like(good)
+            names = (*flags, *(k for k in old if k not in flags))  # what is checked may change
+            self._flags = {
+                k: torch.where(self.ok, flags.get(k, fine), old.get(k, fine)) for k in names
+            }
             self.ok = self.ok & good
         return self.ok
 

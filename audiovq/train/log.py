@@ -1,6 +1,7 @@
 """What a run tells, and how often; `trackers/` are where it goes."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +70,7 @@ class Log:
                 self._trackers.append(Bar(start, max_steps))
         self._shares: dict[str, Tensor] = {}
         self._wholes: dict[str, Tensor] = {}
+        self._counts: Counter[str] = Counter()  # steps of the window that had each figure
         self._steps = 0
         self.statistics: Statistics | None = None
         self.last, self._since = start, time.perf_counter()
@@ -81,6 +83,8 @@ class Log:
     ) -> None:
         """Add one training step to the current window; nothing leaves the device.
 
+        A figure that not every step has is averaged over those that have it.
+
         Args:
             shares: this rank's; the figure is the sum over ranks.
             wholes: the same on every rank.
@@ -90,6 +94,7 @@ class Log:
             for key, value in values.items():
                 old = sums.get(key)
                 sums[key] = value.detach() if old is None else old + value.detach()
+                self._counts[key] += 1
         if statistics is not None:
             old_ones = self.statistics
             self.statistics = statistics if old_ones is None else old_ones + statistics
@@ -106,7 +111,7 @@ class Log:
         """
         shares = {k: v.clone() for k, v in self._shares.items()}
         distributed.all_reduce_sum_(list(shares.values()))
-        values = {k: float(v) / self._steps for k, v in {**shares, **self._wholes}.items()}
+        values = {k: float(v) / self._counts[k] for k, v in {**shares, **self._wholes}.items()}
         line = {f"train/{k}": v for k, v in values.items()}
         now = time.perf_counter()  # after the device has delivered its sums
         if self._steps:
@@ -117,6 +122,7 @@ class Log:
             for tracker in self._trackers:
                 tracker.codebooks(step, counts)
         self._shares, self._wholes, self.statistics = {}, {}, None
+        self._counts.clear()
         self._steps, self._since = 0, now
 
     def stop(self, error: Exception) -> None:

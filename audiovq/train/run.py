@@ -26,8 +26,8 @@ from audiovq.data.loader import DataConfig
 from audiovq.data.manifest import Manifest
 from audiovq.errors import ConfigError, DistributedError, ManifestError
 from audiovq.files import atomic_write, remove_stale
+from audiovq.train.between import IntervalConfig
 from audiovq.train.levels import Levels
-from audiovq.train.loop import IntervalConfig
 from audiovq.train.trackers.lines import read_log
 
 # Fields that change no result: they may differ when a run goes on.

@@ -131,7 +131,8 @@ CASES = [
 
 def test_a_healthy_log_shows_no_fault():
     assert seen(log()) == {}
-    assert len(diagnose(log(), CONFIG)) >= len(CHECKS) - 4  # no VAE, no prior, nothing stopped
+    # no VAE, no prior, no discriminators, nothing stopped
+    assert len(diagnose(log(), CONFIG)) >= len(CHECKS) - 5
     vae = log(**VAE, train__active_units=lambda t: 0.5, train__multiplier=lambda t: 1e-3)
     assert seen(vae, config(target_kl=40.0)) == {}
 
@@ -417,3 +418,26 @@ def test_faults_of_a_prior(bits, title, advice):
     bad = [f for f in found if f.severity is not Severity.ok]
     assert any(title in f.title and advice in f.advice for f in bad), bad
     assert not any("mel" in f.advice or "usage" in f.advice for f in bad)
+
+
+@pytest.mark.parametrize(
+    ("share", "title", "severity"),
+    [
+        (0.995, "discriminators win", "warning"),
+        (0.51, "discriminators learn nothing", "warning"),
+        (0.85, "discriminators and autoencoder are a match for each other", "ok"),
+    ],
+)
+def test_discriminators_that_win_or_learn_nothing_are_named(share, title, severity):
+    entries = [
+        {
+            "step": step,
+            **{f"train/accuracy/{side}/period_{p}": share for side in "ab" for p in (2, 3)},
+        }
+        for step in range(20, 400, 20)
+    ]
+    found = [f for f in diagnose(entries, {}) if f.title == title]
+    assert [f.severity for f in found] == [severity]
+    assert "mean of 2 views" in found[0].figure
+    young = diagnose(entries[:5], {})
+    assert ("learn nothing" in title) != any(f.title == title for f in young)

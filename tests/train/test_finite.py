@@ -61,3 +61,13 @@ def test_the_bottleneck_learns_from_finite_steps_only(ok, wait):
     bottleneck = Adding()
     guarded_update(bottleneck, Statistics(sums={"x": torch.ones(2)}), torch.tensor(ok), wait=wait)
     assert bottleneck.total.tolist() == ([1.0, 1.0] if ok else [0.0, 0.0])
+
+
+def test_what_is_checked_may_change_from_step_to_step():
+    fine, bad, norm = torch.tensor(True), torch.tensor(False), torch.tensor(1.0)
+    guard = Guard()
+    guard.check(1, {"a": fine}, norm)
+    guard.check(2, {"a": fine, "b": bad}, norm)
+    guard.check(3, {"a": bad}, norm)
+    with pytest.raises(NonFiniteError, match="appeared in b at step 2;"):
+        guard.raise_if_not(dict)

@@ -44,3 +44,17 @@ def test_snapshots_are_sounds_and_pictures(tmp_path):
         "a_b_c-0af99a.step-000000005.png",
         "a_b_c-0af99a.step-000000005.wav",
     ]
+
+
+def test_a_figure_that_some_steps_lack_is_the_mean_of_those_that_have_it(tmp_path):
+    log = Log(tmp_path, QUIET, 0, 10)
+    for step in range(4):
+        late = {"late": torch.tensor(3.0 + step)} if step >= 2 else {}
+        log.step({"loss": torch.tensor(1.0), **late}, {}, None)
+    log.flush(4)
+    log.step({"loss": torch.tensor(1.0)}, {}, None)
+    log.flush(5)
+    log.close()
+    lines = read_log(tmp_path / "log.jsonl")
+    assert (lines[0]["train/loss"], lines[0]["train/late"]) == (1.0, 5.5)
+    assert "train/late" not in lines[1]

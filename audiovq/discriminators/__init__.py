@@ -1,0 +1,1 @@
+"""Networks that tell original from reconstruction, for the adversarial recipe; one per file."""
