@@ -202,9 +202,9 @@ def _checked(
     max_seconds: float,
 ) -> CodeCoder:
     header = container.header
-    if header.seconds > max_seconds:
+    if not header.seconds <= max_seconds:  # which is so of NaN, too
         raise CompressedFileError(
-            f"{container.name} claims {header.seconds / 3600:.1f} h of audio in {container.size} "
+            f"{container.name} claims {header.seconds / 3600:.3g} h of audio in {container.size} "
             f"bytes; up to {max_seconds / 3600:g} h is accepted (--max-hours): raise it if you "
             f"trust the file"
         )

@@ -22,7 +22,7 @@ def to_write(
 
     Raises:
         ConfigError: the model has no codes, cannot decode that many rows alone, or the prior is of
-            another number of rows.
+            other rows.
         CheckpointError: the prior is of another model's codes.
     """
     sizes = model.codebook_sizes
@@ -103,7 +103,13 @@ def _of_prior(model: "Autoencoder", prior: "TrainedPrior | CodeCoder") -> CodeCo
         coder = prior
     else:
         from audiovq.coding.prior_codes import PriorCodes  # noqa: PLC0415  (heavy)
+        from audiovq.prior import TrainedPrior  # noqa: PLC0415
 
+        if not isinstance(prior, TrainedPrior):
+            raise ConfigError(
+                f"a {type(prior).__name__} given as the prior; give what audiovq.prior.load returns"
+            )
+        _check_part(prior)
         sizes = prior.about.codes.codebook_sizes
         prior.check(model.fingerprint(), model.codebook_sizes[: len(sizes)], "the model")
         coder = PriorCodes(prior)
@@ -114,6 +120,16 @@ def _of_prior(model: "Autoencoder", prior: "TrainedPrior | CodeCoder") -> CodeCo
             f"{model.codebook_sizes}: use a prior of this model's codes"
         )
     return coder
+
+
+def _check_part(prior: "TrainedPrior") -> None:
+    """Refuse a prior of other rows than the first, which are what a file holds."""
+    part = prior.about.part
+    if part is not None and not part.is_first:
+        raise ConfigError(
+            f"the prior is of {', '.join(part.names)}, and a compressed file holds all rows of a "
+            f"model's codes, or the first of a residual model's: use a prior of those"
+        )
 
 
 def _check_prefix(model: "Autoencoder", rows: int) -> None:

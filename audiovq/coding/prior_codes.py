@@ -24,7 +24,7 @@ Parts = Int64[np.ndarray, "3 K T"]  # of every code: frequencies before it, its 
 class PriorCodes(CodeCoder):
     """Every block starts the prior afresh; those of a call advance together, which is faster.
 
-    A block's bytes are at most 2 more than its `bits`.
+    A block takes at most 2 bytes more than its `bits` / 8.
 
     Args:
         trained: the prior; its weights are read now.

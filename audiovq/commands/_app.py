@@ -1,6 +1,7 @@
 """The app, and what several commands share: arguments, options, loading a model."""
 
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -67,6 +68,15 @@ def check_device(device: str) -> Any:
         return pick_device(device)
     except ConfigError as error:  # the check is shared with training, where it is a setting
         raise ConfigError(str(error).replace("train.device=", "--device ")) from None
+
+
+def check_folder(folder: Path) -> None:
+    """Look whether a folder is there or can be made, before the work whose result it is to hold."""
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{there} is a file, so nothing can be written in {folder}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"nothing may be written in {there}; give another folder")
 
 
 def set_threads(threads: int) -> None:

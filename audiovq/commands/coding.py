@@ -11,6 +11,7 @@ from audiovq.commands._app import (
     Plugin,
     Threads,
     app,
+    check_folder,
     load_model,
     print_json,
     set_threads,
@@ -75,6 +76,9 @@ def decode(
     prior: PriorOption = None,
     start: Annotated[float, typer.Option(help="begin of an excerpt (s)")] = 0.0,
     end: Annotated[float | None, typer.Option(help="end of an excerpt (s); of the file")] = None,
+    speaker: Annotated[
+        str | None, typer.Option(help="who shall speak, if the model was trained with speakers")
+    ] = None,
     show: Annotated[
         bool, typer.Option("--show", help="say what the file states of itself, and stop")
     ] = False,
@@ -108,8 +112,9 @@ def decode(
         _check_target(source, out, force)
         loaded, trained = _load(model, prior, device, plugin)
         first, number = _excerpt(container, start, end)
+        voice = None if speaker is None else loaded.speaker_index([speaker])
         parts = sound(
-            container, loaded, trained, start=first, num_samples=number,
+            container, loaded, trained, start=first, num_samples=number, condition=voice,
             max_seconds=3600 * max_hours,
         )  # fmt: skip
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -134,6 +139,7 @@ def _check_target(source: Path, out: Path, force: bool) -> None:
     if out.is_dir():
         raise ConfigError(f"{out} is a folder; give the name of a file")
     if not out.exists():
+        check_folder(out.parent)
         return
     if out.samefile(source):
         raise ConfigError(f"{out} is the input and would be lost: give another name")

@@ -19,6 +19,7 @@ from audiovq.commands._app import (
     Threads,
     app,
     check_device,
+    check_folder,
     load_model,
     print_json,
     set_threads,
@@ -124,6 +125,8 @@ def score(
     _check_asked(model, manifest, report)
     if codes is not None:
         _check_codes(codes)
+    if report is not None:
+        check_folder(report)
     found = load_units(units)
     asked = Asked(found, split.value, open_folders(given_codes, given_features))
     scored = [_load(path, asked, device, plugin) for path in (prior, *beside)]
@@ -289,6 +292,11 @@ def _speech(
     if tuple(units.metadata.codebook_sizes) != tuple(sequences.metadata.codebook_sizes):
         raise ConfigError(
             "the bound needs a prior of all rows of the codes: this one models some of them"
+        )
+    if sequences.given is not None:
+        raise ConfigError(
+            "the bound needs a prior of codes alone: this one is given other codes or features, "
+            "so what it says is no probability of the codes"
         )
     from audiovq.data import manifest as manifests
     from audiovq.eval.likelihood_bound import LIKELIHOODS, Speech

@@ -94,6 +94,8 @@ class Score:
             f"{a['codes']:,} codes, {a['seconds']:,.1f} s, {total:,.1f} nats under the prior",
             *prior_rates.table(self.rates),
         ]
+        if self.about["prior"]["given"]:
+            lines.append("the prior is given other codes or features; what those cost is not in it")
         if self.saved is not None:
             percent = self.saved.scaled(100.0).text(1)
             lines.append(f"the prior saves {percent} % of the training unigram's bits")
@@ -160,7 +162,11 @@ def _about(
 ) -> dict[str, Any]:
     prior = trained.about.prior
     return {
-        "prior": {"name": prior.name, "fingerprint": trained.fingerprint()},
+        "prior": {
+            "name": prior.name,
+            "fingerprint": trained.fingerprint(),
+            "given": sequences.given is not None,
+        },
         "units": {"folder": where, **trained.about.codes.model_dump(mode="json")},
         "data": {
             "split": split,

@@ -58,9 +58,15 @@ def check(sources: Sequence[Coded], priors: Sequence[TrainedPrior]) -> None:
 
     Raises:
         CheckpointError: a prior is of other codes.
-        ConfigError: two are of the same codes.
+        ConfigError: two are of the same codes, or one is given more than codes.
     """
     for prior in priors:
+        about = prior.about
+        if about.condition_codes or about.condition_features:
+            raise ConfigError(
+                f"--prior: the {about.prior.name} is given other codes or features: `audiovq score "
+                f"PRIOR UNITS` scores it, with --given-codes and --given-features"
+            )
         if not any(_fits(coded, prior) for coded in sources):
             mine = prior.about.codes
             there = ", ".join(f"{c.label} of {c.fingerprint[:12]}" for c in sources)
@@ -78,7 +84,9 @@ def check(sources: Sequence[Coded], priors: Sequence[TrainedPrior]) -> None:
 
 
 def _fits(coded: Coded, prior: TrainedPrior) -> bool:
-    mine = prior.about.codes
+    mine, part = prior.about.codes, prior.about.part
+    if part is not None and not part.is_first:
+        return False
     return coded.fingerprint == mine.model_hash and coded.codebook_sizes == mine.codebook_sizes
 
 

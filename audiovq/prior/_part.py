@@ -41,6 +41,11 @@ class Part(Config):
     given: tuple[Row, ...] = Field((), max_length=256, description="rows that are given, from 0")
 
     @property
+    def is_first(self) -> bool:
+        """Whether the first rows are modelled, in their order."""
+        return self.ratio == 1 and self.rows == tuple(range(len(self.rows)))
+
+    @property
     def modelled_sizes(self) -> tuple[int, ...]:
         """Codebook size of each row that the prior has."""
         sizes = tuple(self.codebook_sizes[k] for k in self.rows)

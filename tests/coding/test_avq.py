@@ -24,6 +24,8 @@ from audiovq.errors import (
     ConfigError,
 )
 from audiovq.nn.conv import fold_weight_norm
+from audiovq.prior import TrainedPrior
+from audiovq.prior._part import choose
 from tests.coding.standing_in import Chained
 from tests.coding.with_prior import prior_of
 from tests.helpers import noise, small_model, voices_model
@@ -284,11 +286,44 @@ def test_what_a_file_may_claim_is_limited():
     data = VQ.compress(noise(1, 1600), coder)
     assert decompress(data, VQ, coder, max_seconds=0.1).shape[-1] == 1600
     for reading in (decompress, codes_of):
-        with pytest.raises(CompressedFileError, match=r"claims 0.0 h .* in \d+ bytes; up to"):
+        with pytest.raises(CompressedFileError, match=r"claims 2.78e-05 h .* in \d+ bytes; up to"):
             reading(data, VQ, coder, max_seconds=0.09)
+        with pytest.raises(CompressedFileError, match="claims"):
+            reading(data, VQ, coder, max_seconds=float("nan"))
 
 
 # ------------------------------------------------------- model and prior
+
+
+def part_of(model, streams, **values):
+    """An untrained prior of some streams of a model's codes."""
+    part = choose(model.layout, model.codebook_sizes, streams, [])
+    found = prior_of(model, "wavenet")
+    codes = found.about.codes.model_copy(update={"codebook_sizes": part.modelled_sizes})
+    return TrainedPrior.build(found.about.model_copy(update={"codes": codes, "part": part}))
+
+
+def test_a_prior_of_some_rows_is_one_of_the_first_rows():
+    """Of one size, rows are not told apart by it."""
+    x = noise(1, 300)
+    prior = part_of(RVQ, ["codebook 0", "codebook 1"])
+    assert torch.equal(codes_of(RVQ.compress(x, prior), RVQ, prior), RVQ.encode(x)[:, :2])
+    data = RVQ.compress(x, codebooks=1)
+    for streams in (["codebook 1"], ["codebook 1", "codebook 0"], ["codebook 0", "codebook 2"]):
+        with pytest.raises(ConfigError, match=f"the prior is of {', '.join(streams)}, and a"):
+            RVQ.compress(x, part_of(RVQ, streams))
+    lying = replace(parse(data, "x"), prior=b"12345678").to_bytes() + data[40:]
+    with pytest.raises(ConfigError, match="the prior is of codebook 2, and a"):
+        codes_of(lying, RVQ, part_of(RVQ, ["codebook 2"]))
+    for streams, message in ((["fast"], "the prior is of fast, and a"), (["slow"], "needs all 3")):
+        with pytest.raises(ConfigError, match=message):
+            TWO_RATES.compress(x, part_of(TWO_RATES, streams))
+
+
+def test_a_prior_is_given_as_it_was_loaded():
+    for wrong in ("runs/prior", prior_of(VQ).module):
+        with pytest.raises(ConfigError, match="give what audiovq.prior.load returns"):
+            VQ.compress(noise(1, 300), wrong)
 
 
 def test_files_are_read_with_their_own_model_and_prior():

@@ -197,6 +197,20 @@ def test_codes_that_do_not_fit_are_refused():
             coder.encode([torch.full((3, 2), code)])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_are_read_once(name):
+    """So that the fingerprint stays that of the bytes."""
+    found, blocks = trained(name, (5,)), blocks_of((5,), [30])
+    coder = PriorCodes(found)
+    before = coder.encode(blocks)
+    if hasattr(found.module, "fit"):
+        found.module.fit(blocks)
+    for weight in found.module.parameters():
+        torch.nn.init.uniform_(weight, -0.5, 0.5)
+    assert coder.encode(blocks) == before
+    assert PriorCodes(found).encode(blocks) != before
+
+
 def test_the_fingerprint_is_the_prior_s():
     found = trained("wavenet", (5,))
     assert PriorCodes(found).fingerprint == found.fingerprint()

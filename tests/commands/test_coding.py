@@ -15,7 +15,7 @@ from audiovq.__main__ import main
 from audiovq.coding import codes_of, decompress
 from audiovq.prior import load as load_prior
 from tests.coding.with_prior import prior_of
-from tests.helpers import noise, small_model
+from tests.helpers import noise, small_model, voices_model
 
 LENGTH = 12_001
 
@@ -99,6 +99,15 @@ def test_an_excerpt(done, place, tmp_path):
     assert torch.equal(audio.load(sound), whole[..., 4000:8000])
 
 
+def test_a_voice_may_be_asked_for(done, tmp_path):
+    model, made = voices_model(), tmp_path / "a.avq"
+    model.save(tmp_path / "voices")
+    made.write_bytes(model.compress(noise(1, 900)))
+    done("decode", made, tmp_path / "a.wav", "--model", tmp_path / "voices", "--speaker", "bob")
+    expected = decompress(made, model, condition=model.speaker_index(["bob"]))
+    torch.testing.assert_close(audio.load(tmp_path / "a.wav"), expected, atol=1e-4, rtol=0)
+
+
 def test_a_file_says_what_it_is_without_its_model(done, place, tmp_path):
     made = tmp_path / "a.avq"
     done("encode", place / "speech.wav", made, "--model", place / "vq", "--block", "0.25")
@@ -135,6 +144,9 @@ def test_mistakes_are_one_line_and_leave_nothing(run, place, tmp_path):
         (("encode", speech, new), "Missing option '--model'"),
         (("encode", speech, out, *vq), "ends in .avq"),
         (("encode", speech, good, *vq), "add --force"),
+        (("encode", speech, good / "new.avq", *vq), "good.avq is a file, so nothing can be"),
+        (("decode", good, there / "a" / "b.wav", *vq), "there.wav is a file, so nothing can be"),
+        (("decode", good, out, *vq, "--speaker", "ann"), "no table of speakers"),
         (
             ("encode", tmp_path / "sound.avq", tmp_path / "sound.avq", *vq, "--force"),
             "is the input",
@@ -165,7 +177,7 @@ def test_mistakes_are_one_line_and_leave_nothing(run, place, tmp_path):
         (("decode", tmp_path / "none.avq", out, *vq), "does not exist"),
         (("decode", good, out, *vq, "--start", "2", "--end", "1"), "has 0.750 s"),
         (("decode", good, out, *vq, "--end", "0.8"), "has 0.750 s"),
-        (("decode", good, out, *vq, "--max-hours", "0.0001"), "claims 0.0 h"),
+        (("decode", good, out, *vq, "--max-hours", "0.0001"), "claims 0.000208 h"),
     ):
         code, printed, err = run(*words)
         assert (code, printed, err.count("error: "), err.count("\n")) == (2, "", 1, 1), (words, err)

@@ -52,12 +52,16 @@ def place(tmp_path_factory):
         trained.save(folder / name)
     write(folder / "other", list(made_units(random.Random(0), (8, 5))), metadata((8, 5)))
     prior("wavenet", metadata((8, 5))).save(folder / "foreign")
+    prior("wavenet", mine, given=mine).save(folder / "told")
     return folder
 
 
-def prior(name, about):
+def prior(name, about, given=None):
     counts = [[1] * n for n in about.codebook_sizes]
     values = {"prior": {"name": name}, "codes": about_codes(about).model_dump(), "counts": counts}
+    if given is not None:
+        values["prior"]["condition_codes"] = given.codebook_sizes
+        values["given_codes"] = about_codes(given).model_dump()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return TrainedPrior.build(parse(About, values))
@@ -105,6 +109,15 @@ def test_all_of_it_at_once(run, tmp_path):
     assert "may be of either sign" in out
 
 
+def test_what_a_prior_is_given_is_said(run):
+    code, out, err = run("told", "units", "--given-codes", "units")
+    assert code == 0, err
+    assert "is given other codes or features; what those cost is not in it" in out
+    code, out, err = run("wavenet", "units")
+    assert code == 0, err
+    assert "is given" not in out
+
+
 def test_a_page_of_recordings(run, tmp_path):
     code, out, err = run(
         "wavenet", "units", "--manifest", "corpus.jsonl", "--report", tmp_path / "page"
@@ -125,6 +138,8 @@ def test_mistakes_are_one_line(run):
         (("wavenet", "units", "--report", "page"), "the page (--report) needs --manifest, too"),
         (("wavenet", "units", *speech[2:]), "give one"),
         (("foreign", "other", *speech), "--model is"),
+        (("told", "units", "--given-codes", "units", *speech), "needs a prior of codes alone"),
+        (("wavenet", "units", *speech[2:], "--report", "u0.wav"), "u0.wav is a file, so nothing"),
         (("wavenet", "units", *speech[:3], "part.jsonl"), "no utterance 'u4', of which units"),
         (("wavenet", "units", *speech, "--split", "validation"), "fitted on 1 of the utterances"),
         (("wavenet", "units", *speech, "--split", "all"), "fitted on 1 of the utterances"),

@@ -14,6 +14,7 @@ from audiovq.eval.coded import from_units
 from audiovq.eval.labelled import label
 from audiovq.eval.unit_parts import Aids, rates
 from audiovq.prior._base import Condition
+from audiovq.prior._part import Part
 from tests.eval.corpora import manifest, record
 from tests.prior.test_release import made
 from tests.units.made import RATE, made_units
@@ -91,3 +92,18 @@ def test_float64_adds_up_what_float32_loses(corpus, monkeypatch):
     seconds = sum(u.duration for u in corpus.utterances)
     exact = len(corpus.utterances) * (1 << 20) * float(value) / math.log(2) / seconds
     assert found["prior_bitrate"] == pytest.approx(exact, rel=1e-12)
+
+
+def test_a_prior_of_other_rows_of_the_same_size_or_that_is_given_more(corpus):
+    units, trained = replace(corpus.coded, codebook_sizes=(4,)), made()
+
+    def part(row, given=()):
+        codes = trained.about.codes.model_copy(update={"codebook_sizes": (4,)})
+        of = Part(codebook_sizes=(4, 4, 4), names=("x",), rows=(row,), given=given)
+        return replace(trained, about=trained.about.model_copy(update={"codes": codes, "part": of}))
+
+    unit_prior.check([units], [part(0)])
+    with pytest.raises(CheckpointError, match="--prior: the wavenet is of"):
+        unit_prior.check([units], [part(1)])
+    with pytest.raises(ConfigError, match="is given other codes or features: `audiovq score"):
+        unit_prior.check([units], [part(0, given=(1,))])

@@ -1,6 +1,7 @@
 """The coder's copy of the n-grams."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ class NGramCopy(FixedPrior):
 
     def __init__(self, prior: NGram) -> None:
         super().__init__(prior)
-        self.ngrams = prior
+        self.ngrams = deepcopy(prior).cpu()  # as the weights of others: read now, from any device
 
     def hidden(self, codes: Int64[np.ndarray, "B K T"]) -> Sequence[Hidden]:
         """Return the histories of each row."""
