@@ -1,5 +1,6 @@
 """New sound from a prior, or several in turn, and the model their codes are of."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -129,7 +130,7 @@ def _pieces(
             codes = _draw(
                 prior, codes, prompt, known, wish,
                 guidance=wish.guidance if _tells(known) else 1.0,
-                seed=wish.seed + first + (stage << 40), progress=progress,
+                seed=_seed(wish.seed, first, stage), progress=progress,
             )  # fmt: skip
         for whole in codes:
             yield whole, model.decode(whole.unsqueeze(0).to(device)).cpu()
@@ -198,6 +199,11 @@ def _tells(condition: Condition) -> bool:
     """Whether there is something in it that guidance can exaggerate."""
     told = condition.codes is not None or condition.features is not None
     return told or (condition.label is not None and bool(condition.label.any()))
+
+
+def _seed(*parts: int) -> int:
+    """Return a seed in [0, 2^63) that sums do not share: seed 0, piece 16 is not seed 16, piece 0."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
 def _choice(wish: Wish) -> dict[str, Any]:

@@ -57,6 +57,8 @@ def test_pieces_are_as_long_as_asked_and_repeat_with_the_seed():
     assert not torch.equal(found[0][0], found[1][0])
     fewer = pieces(Wish(number=1, seconds=SECONDS, batch=2, seed=4))
     assert torch.equal(fewer[0][0], found[0][0])
+    ahead = pieces(Wish(number=1, seconds=SECONDS, batch=2, seed=4 + 2))
+    assert not torch.equal(ahead[0][0], found[2][0])  # the second batch is not another seed's first
 
 
 @pytest.mark.parametrize("samples", [200, 455])  # within the context, and longer
