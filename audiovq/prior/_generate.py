@@ -202,7 +202,7 @@ def _tells(condition: Condition) -> bool:
 
 
 def _seed(*parts: int) -> int:
-    """Return a seed in [0, 2^63) that sums do not share: seed 0, piece 16 is not seed 16, piece 0."""
+    """Return a seed in [0, 2^63); a sum would make piece 16 of seed 0 piece 0 of seed 16."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
