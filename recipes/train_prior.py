@@ -131,15 +131,15 @@ def train(config: Config, sequences: CodeSequences, held_out: CodeSequences, fol
     trained = build(config, sequences, device)
     prior = trained.module
     validation = held_out.spread(config.train.validation_utterances)
+    both = sequences.fingerprint() + held_out.fingerprint()
+    corpus = runs.Identity(both, "the codes")
     if not any(p.requires_grad for p in prior.parameters()):
-        count(config, trained, sequences, validation, folder)
+        count(config, trained, sequences, validation, folder, corpus=corpus)
         return
 
     optimizer = Optimizer([prior], config.optim)
     best = Best(config.best)
     average = WeightAverage(prior, config.train.average)
-    both = sequences.fingerprint() + held_out.fingerprint()
-    corpus = runs.Identity(both, "the codes")
     parts: dict[str, Stateful] = {"prior": prior, "optimizer": optimizer, "corpus": corpus}
     parts |= {"best": best, "average": average}
     store = Store(folder / "checkpoints", config.checkpoint.keep)
@@ -248,16 +248,28 @@ def count(
     sequences: CodeSequences,
     validation: CodeSequences,
     folder: Path,
+    *,
+    corpus: Stateful,
 ) -> None:
-    """Fit a prior that has no weights to train: it counts, in one pass."""
+    """Fit a prior that has no weights to train: it counts, in one pass, and again if told again.
+
+    Its checkpoint holds no counts, only what other codes and settings are refused by.
+    """
+    store, parts = Store(folder / "checkpoints", config.checkpoint.keep), {"corpus": corpus}
+    store.resume(parts)
     labels = trained.label_index(sequences.speakers).tolist()
     counted: Any = trained.module
     counted.fit([(c.long(), label) for c, label in zip(sequences.codes, labels, strict=True)])
     runs.store_config(folder, config)
+    figures = make_measure(validation)(trained, 0, "validation")
+    if distributed.is_main():
+        (folder / "log.jsonl").unlink(missing_ok=True)  # it has one line, of this very pass
     log = Log(folder, config.log.model_copy(update={"progress": False}), 0, 0)
-    log.write(0, make_measure(validation)(trained, 0, "validation"))
+    log.write(0, figures)
     log.close()
     save_model(trained, folder / "model")
+    if distributed.is_main():
+        store.save(0, parts)
 
 
 def make_step(

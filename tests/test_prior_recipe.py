@@ -17,7 +17,7 @@ import yaml
 from audiovq import config as configs
 from audiovq import prior as priors
 from audiovq import registry, release, share, units
-from audiovq.errors import ConfigError, ManifestError, NonFiniteError
+from audiovq.errors import CheckpointError, ConfigError, ManifestError, NonFiniteError
 from audiovq.files import STALE_MARK
 from audiovq.losses import codes as losses
 from audiovq.prior._base import Condition
@@ -293,6 +293,27 @@ def test_a_prior_that_counts_is_fitted_in_one_pass(codes, tmp_path):
     assert (tmp_path / "report.html").exists()
     RECIPE.main(config)  # again, with the same outcome
     assert priors.load(tmp_path, plugins=[PLUGIN]).fingerprint() == trained.fingerprint()
+    assert len(read_log(tmp_path / "log.jsonl")) == 1
+
+
+def test_what_was_counted_is_not_replaced_by_something_else(codes, tmp_path):
+    counting = [c for c in TINY if not c.startswith("prior.") and "condition" not in c]
+
+    def count(folder, *changes):
+        words = [*counting, f"codes={folder}", f"run.dir={tmp_path / 'run'}", *changes]
+        values = configs.override({"prior": {"name": "ngram"}}, words)
+        RECIPE.main(configs.parse(RECIPE.Config, values))
+
+    count(codes)
+    before = priors.load(tmp_path / "run").fingerprint()
+    with pytest.raises(ConfigError, match=r"prior\.order: 3 then, 2 now"):
+        count(codes, "prior.order=2")
+    with pytest.raises(ConfigError, match="holds a run with other settings"):
+        train(codes, tmp_path / "run", "train.max_steps=2")
+    other = write(tmp_path / "other", list(units.load(codes))[2:], metadata(SIZES))
+    with pytest.raises(CheckpointError, match="the codes are not those this run began with"):
+        count(other)
+    assert priors.load(tmp_path / "run").fingerprint() == before
 
 
 def test_nan_stops_the_step_and_changes_nothing(codes, tmp_path, undisturbed, monkeypatch):
@@ -320,8 +341,6 @@ def test_settings_that_decide_may_not_change(codes, tmp_path, change):
 
 
 def test_other_codes_are_refused_and_the_same_elsewhere_are_not(codes, tmp_path):
-    from audiovq.errors import CheckpointError
-
     train(codes, tmp_path / "run", "train.max_steps=2")
     records = list(units.load(codes))
     moved = write(tmp_path / "moved", records, metadata(SIZES))
@@ -336,7 +355,7 @@ def test_missing_codes_splits_and_speakers_are_one_clear_line(codes, tmp_path):
         train("''", tmp_path / "a")
     records = list(units.load(codes))
     only = write(tmp_path / "u", [r for r in records if r.split == "train"], metadata(SIZES))
-    with pytest.raises(ManifestError, match="no utterances of the split 'validation'"):
+    with pytest.raises(ManifestError, match="split 'validation': all of its manifest was"):
         train(only, tmp_path / "b")
     from dataclasses import replace
 

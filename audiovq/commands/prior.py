@@ -170,7 +170,8 @@ def sample(
         if item == 0 and x is not None:
             _tell_what_is_heard(priors, x.shape[-1] / autoencoder.sample_rate)
         settings = {
-            "prompt": None if prompt is None else prompt.name, "item": item, **asdict(wish)
+            "prompt": None if prompt is None else prompt.name, "utterance": utterance,
+            "item": item, **asdict(wish),
         }  # fmt: skip
         drawn = samples.Drawn(codes, x_hat, before)
         piece = samples.write(path, priors, drawn, settings, given)

@@ -188,11 +188,12 @@ def add_pieces(page: report.Page, pieces: Sequence[Piece], held_out: float | Non
     Args:
         page: to add to.
         pieces: short ones come first.
-        held_out: bits per code of held-out real speech, to compare with.
+        held_out: bits per code of held-out real speech, to compare with; of the run's own prior,
+            so pieces that several priors drew are not compared.
     """
     if not pieces:
         return
-    if held_out is not None:
+    if held_out is not None and any(p.priors == 1 for p in pieces):
         page.text(f"Real speech of held-out speakers costs {held_out:.2f} bits per code.")
     first = pieces[0]
     span, mark = 1000 * first.hop_length / first.sample_rate, _MARKS[len(first.bits) > 1]
@@ -213,6 +214,8 @@ def _card(piece: Piece, held_out: float | None) -> report.Card:
             piece.x, piece.sample_rate, piece.bits, frame, piece.prompt
         )
     cost = samples.costs(piece)
+    if piece.priors > 1:  # real speech was scored by one of them, of its part of the codes
+        held_out = None
     real = "" if held_out is None else f" (held-out real speech: {held_out:.2f})"
     about = f"; {piece.text}" if piece.text else ""
     return report.Card(

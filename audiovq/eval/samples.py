@@ -22,7 +22,9 @@ from audiovq.prior._release import TrainedPrior
 from audiovq.units.sequences import CodeSequences
 
 FORMAT, VERSION = "audiovq.sample", 1
-_SHOWN = ("prompt", "label", "temperature", "top_k", "top_p", "seed", "item")
+_SHOWN = (
+    "prompt", "utterance", "label", "temperature", "top_k", "top_p", "guidance", "seed", "item",
+)  # fmt: skip
 _MIGRATIONS: release.Migrations = {}
 
 
@@ -38,6 +40,7 @@ class Piece:
         bits: surprise of each code.
         prompt: frames at its beginning that were given, not drawn.
         text: how it came about.
+        priors: how many priors drew it, each a part of the codes.
     """
 
     title: str
@@ -47,6 +50,7 @@ class Piece:
     bits: Float64[np.ndarray, "K T"]
     prompt: int = 0
     text: str = ""
+    priors: int = 1
 
 
 class Sample(Config):
@@ -179,6 +183,8 @@ def _piece(path: Path, sample: Sample, x: Float[Tensor, "1 1 L"]) -> Piece:
         raise CheckpointError(f"{path} is damaged: its rows of codes differ in length or are empty")
     found = np.array(sample.bits, np.float64)
     shown = {k: v for k in _SHOWN if (v := sample.settings.get(k)) is not None}
+    if shown.get("guidance") == 1.0:  # none
+        del shown["guidance"]
     return Piece(
         title=path.stem,
         x=x,
@@ -187,4 +193,5 @@ def _piece(path: Path, sample: Sample, x: Float[Tensor, "1 1 L"]) -> Piece:
         bits=found,
         prompt=min(sample.prompt_frames, found.shape[1] - 1),
         text=", ".join(f"{k.replace('_', '-')} {v}" for k, v in shown.items()),
+        priors=sample.prior.count(",") + 1,
     )

@@ -1,7 +1,10 @@
 """New sound from a prior, or several in turn, and the model their codes are of."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +14,7 @@ from audiovq.autoencoder import Autoencoder
 from audiovq.errors import ConfigError
 from audiovq.prior._base import Condition
 from audiovq.prior._release import TrainedPrior
-from audiovq.prior._sample import sample
+from audiovq.prior._sample import Choice, sample
 from audiovq.prior._stages import check_stages
 
 LONGEST = 86_400.0  # seconds of a piece
@@ -54,7 +57,7 @@ def generate(
     given: Sequence[Condition] = (),
     progress: bool = True,
 ) -> Iterator[tuple[Int[Tensor, "K T"], Float[Tensor, "1 1 _"]]]:
-    """Yield codes and their sound, one piece after the other.
+    """Return codes and sound of one piece after the other, drawn when they are asked for.
 
     The same seed and `batch` give the same pieces, whatever their number, up to rounding.
 
@@ -71,8 +74,9 @@ def generate(
 
     Raises:
         CheckpointError: a prior is of another model's codes.
-        ConfigError: the wish cannot be met.
+        ConfigError: the wish cannot be met; nothing has been drawn then.
     """
+    Choice(**_choice(wish), guidance=wish.guidance)  # which says what is wrong with them
     priors = [trained] if isinstance(trained, TrainedPrior) else list(trained)
     if not model.is_discrete:
         raise ConfigError("the model is continuous and has no codes that a prior could be of")
@@ -91,19 +95,42 @@ def generate(
             f"the prompt has {before.shape[-1] / model.frame_rate:.2f} s: --seconds counts it, "
             f"too, and must be more"
         )
-    labels = _labels(priors, wish)
-    told = given or [Condition()] * len(priors)
-    device = next(model.parameters()).device
+    tell = [
+        partial(condition_of_drawn, prior, label=label, given=more)
+        for prior, label, more in zip(
+            priors, _labels(priors, wish), given or [Condition()] * len(priors), strict=True
+        )
+    ]
+    codes = torch.zeros(1, model.num_codebooks, frames, dtype=torch.int64)
+    codes[..., : before.shape[-1]] = before
+    known = [told(codes) for told in tell]  # which refuses what none could be told
+    if wish.guidance != 1.0 and not any(map(_tells, known)):
+        raise ConfigError(
+            f"--guidance {wish.guidance:g} needs something to be guided by: --label, of a prior "
+            f"that knows labels, or a prior that is given other codes or features"
+        )
+    return _pieces(priors, tell, model, wish, begun=(codes, before.shape[-1]), progress=progress)
+
+
+def _pieces(
+    priors: Sequence[TrainedPrior],
+    tell: Sequence[Callable[[Tensor], Condition]],
+    model: Autoencoder,
+    wish: Wish,
+    *,
+    begun: tuple[Int[Tensor, "1 K T"], int],
+    progress: bool,
+) -> Iterator[tuple[Int[Tensor, "K T"], Float[Tensor, "1 1 _"]]]:
+    """Yield what a wish that can be met asks for; `begun`: codes that start with so many given."""
+    device, (start, prompt) = next(model.parameters()).device, begun
     for first in range(0, wish.number, wish.batch):
-        size = min(wish.batch, wish.number - first)
-        codes = torch.zeros(size, model.num_codebooks, frames, dtype=torch.int64)
-        codes[..., : before.shape[-1]] = before
-        for stage, prior in enumerate(priors):
-            known = condition_of_drawn(prior, codes, labels[stage], told[stage])
+        codes = start.repeat(min(wish.batch, wish.number - first), 1, 1)
+        for stage, (prior, told) in enumerate(zip(priors, tell, strict=True)):
+            known = told(codes)
             codes = _draw(
-                prior, codes, before.shape[-1], known, wish,
-                guidance=_guidance(wish, known, alone=len(priors) == 1),
-                seed=wish.seed + first + (stage << 40), progress=progress,
+                prior, codes, prompt, known, wish,
+                guidance=wish.guidance if _tells(known) else 1.0,
+                seed=_seed(wish.seed, first, stage), progress=progress,
             )  # fmt: skip
         for whole in codes:
             yield whole, model.decode(whole.unsqueeze(0).to(device)).cpu()
@@ -168,11 +195,19 @@ def condition_of_drawn(
     )
 
 
-def _guidance(wish: Wish, condition: Condition, *, alone: bool) -> float:
-    """Return the guidance of a prior: none where it is told nothing, unless no other may be."""
+def _tells(condition: Condition) -> bool:
+    """Whether there is something in it that guidance can exaggerate."""
     told = condition.codes is not None or condition.features is not None
-    labelled = condition.label is not None and bool(condition.label.any())
-    return wish.guidance if alone or told or labelled else 1.0
+    return told or (condition.label is not None and bool(condition.label.any()))
+
+
+def _seed(*parts: int) -> int:
+    """Return a seed in [0, 2^63); a sum would make piece 16 of seed 0 piece 0 of seed 16."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+
+
+def _choice(wish: Wish) -> dict[str, Any]:
+    return {"temperature": wish.temperature, "top_k": wish.top_k, "top_p": wish.top_p}
 
 
 def _first(values: Tensor, frames: int, trained: TrainedPrior) -> Tensor:
@@ -209,12 +244,10 @@ def _draw(
         mine.shape[-1] - unheard,
         condition=_after(condition, unheard),
         prompt=heard if heard.shape[-1] else None,
-        temperature=wish.temperature,
-        top_k=wish.top_k,
-        top_p=wish.top_p,
         guidance=guidance,
         seed=seed,
         progress=progress,
+        **_choice(wish),
     )
     drawn = torch.cat([mine[..., :unheard], found.cpu()], dim=-1)
     return drawn if part is None else part.put(drawn, codes)

@@ -54,7 +54,7 @@ def sample(
         ConfigError: a value is not accepted, or prompt or label does not fit the prior.
         NonFiniteError: the prior gives NaN.
     """
-    chosen = _Choice(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+    chosen = Choice(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     _check_size(batch, frames, seed)
     _check_condition(prior, batch, condition, guidance)
     device = next(chain(prior.parameters(), prior.buffers()), torch.empty(0)).device
@@ -67,8 +67,12 @@ def sample(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Choice:
-    """How a code is chosen from logits."""
+class Choice:
+    """How a code is chosen from logits; the fields are arguments of `sample`.
+
+    Raises:
+        ConfigError: a value is not accepted.
+    """
 
     temperature: float
     top_k: int | None
@@ -87,7 +91,8 @@ class _Choice:
     def choose(self, logits: Float[Tensor, "B G N"], u: Float[Tensor, "B G"]) -> Tensor:
         """Return one code per row of logits, given a uniform draw each."""
         if self.temperature == 0:
-            return logits.argmax(dim=-1)
+            best, code = logits.max(dim=-1)
+            return torch.where(best.isnan(), logits.shape[-1], code)  # as below: past the last
         if self.temperature != 1:  # the largest becomes 0, so that no small temperature overflows
             logits = (logits - logits.amax(dim=-1, keepdim=True)).double() / self.temperature
         if self.top_k is not None and self.top_k < logits.shape[-1]:
@@ -115,7 +120,7 @@ def _draw_all(
     frames: int,
     condition: Condition,
     *,
-    chosen: _Choice,
+    chosen: Choice,
     seed: int,
     progress: bool,
 ) -> Int[Tensor, "B K T"]:
@@ -141,14 +146,15 @@ def _draw_all(
         codes = drawn[:, part]
         steps.push(torch.cat((codes, codes)) if guided else codes)
     known[:, rows, times] = drawn
-    _check_drawn(prior, known)
+    _check_drawn(prior, known, chosen.guidance)
     return known
 
 
-def _check_drawn(prior: Prior, codes: Int[Tensor, "B K T"]) -> None:
+def _check_drawn(prior: Prior, codes: Int[Tensor, "B K T"], guidance: float) -> None:
     """Refuse what NaN logits lead to: codes past the last; looked at once, not at every step."""
     if bool((codes >= torch.tensor(prior.codebook_sizes, device=codes.device).view(-1, 1)).any()):
-        raise NonFiniteError("the prior's logits are not finite: its weights are damaged")
+        large = "" if guidance == 1.0 else f", or guidance={guidance:g} is too large for them"
+        raise NonFiniteError(f"the prior's logits are not finite: its weights are damaged{large}")
 
 
 def _starts(groups: list[Sequence[Place]]) -> Iterator[tuple[Sequence[Place], int]]:
@@ -199,8 +205,9 @@ def _check_condition(prior: Prior, batch: int, condition: Condition, guidance: f
         if value is not None and len(value) != batch:
             raise ConfigError(f"condition.{field.name} is of {len(value)} items, not of {batch}")
     label = condition.label
-    told = condition.codes is not None or condition.features is not None
-    if guidance != 1.0 and not told and (label is None or not prior.labels):
+    labelled = label is not None and prior.labels > 0 and bool(label.any())
+    told = labelled or condition.codes is not None or condition.features is not None
+    if guidance != 1.0 and not told:
         raise ConfigError(
             f"guidance={guidance} needs a label, and a prior that knows labels, or one that is "
             f"given other codes or features"

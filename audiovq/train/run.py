@@ -37,6 +37,8 @@ OPERATIONAL = (
     "checkpoint",
     "data.manifest",  # its content is compared instead, by `Identity`; that of codes, too
     "codes",
+    "train.given_codes",
+    "train.given_features",
     "data.workers",
     "train.device",
     "train.max_steps",

@@ -142,11 +142,12 @@ def read_split(units: Units, split: str | None) -> CodeSequences:
     records = list(units.select(split))
     if not records:
         there = units.metadata.splits
-        extracted = "" if there is None else f" (extracted: {', '.join(there)})"
-        raise ManifestError(
-            f"{units.folder} has no utterances of the split {split!r}{extracted}: extract the "
-            f"corpus with --split all"
+        advice = (
+            "all of its manifest was extracted: make one with speakers of that split"
+            if there is None
+            else f"of the manifest {', '.join(there)} was extracted; extract it with --split all"
         )
+        raise ManifestError(f"{units.folder} has no utterances of the split {split!r}: {advice}")
     return CodeSequences(
         metadata=units.metadata,
         ids=[r.id for r in records],

@@ -111,14 +111,38 @@ def test_a_piece_says_what_it_costs_beside_real_speech(tmp_path):
     assert f'alt="Surprise per code over the mel spectrogram of continuation-000: {said}"' in html
 
 
+def test_a_piece_of_several_priors_is_not_compared_with_one_of_them(folder, summary):
+    path = folder / "samples" / "sample-000.json"
+    held_out = f"{summary.bits_per_code:.2f}"
+    prior_page.write_samples(folder / "samples", folder)
+    prior_page.write_run(folder, "run")
+    for page in (folder / "samples", folder):
+        text, _ = checked(page / "report.html")
+        assert f"Real speech of held-out speakers costs {held_out} bits per code." in text
+        assert f"(held-out real speech: {held_out})" in text
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps(about | {"prior": "a, b"}))
+    prior_page.write_samples(folder / "samples", folder)
+    (folder / "config.yaml").touch()
+    prior_page.write_run(folder, "run")
+    for page in (folder / "samples", folder):
+        text, _ = checked(page / "report.html")
+        assert "real speech" not in text.lower()
+        assert "bits per code" in text
+
+
 def test_pieces_are_read_as_they_were_drawn(tmp_path):
-    drawn = draw(tmp_path / "b.wav", prompt=20, label="ann", temperature=0.5, batch=16, top_k=None)
+    drawn = draw(
+        tmp_path / "b.wav", prompt=20, label="ann", temperature=0.5, batch=16, guidance=1.0
+    )
     draw(tmp_path / "a.wav")
+    draw(tmp_path / "c.wav", label="ann", utterance="u7", guidance=3.0)
     (tmp_path / "other.wav").touch()  # not described
     (tmp_path / "report.json").touch()  # of no sound
-    a, b = samples.read(tmp_path)
+    a, b, c = samples.read(tmp_path)
     assert (a.title, a.prompt, a.text) == ("a", 0, "")
     assert (b.title, b.prompt, b.text) == ("b", 20, "label ann, temperature 0.5")
+    assert c.text == "utterance u7, label ann, guidance 3.0"
     assert (b.bits == drawn.bits.round(4)).all()
     torch.testing.assert_close(b.x, drawn.x.clamp(-1, 1), atol=1e-4, rtol=0)
     assert samples.read(tmp_path / "nothing") == []

@@ -57,6 +57,8 @@ def test_pieces_are_as_long_as_asked_and_repeat_with_the_seed():
     assert not torch.equal(found[0][0], found[1][0])
     fewer = pieces(Wish(number=1, seconds=SECONDS, batch=2, seed=4))
     assert torch.equal(fewer[0][0], found[0][0])
+    ahead = pieces(Wish(number=1, seconds=SECONDS, batch=2, seed=4 + 2))
+    assert not torch.equal(ahead[0][0], found[2][0])  # the second batch is not another seed's first
 
 
 @pytest.mark.parametrize("samples", [200, 455])  # within the context, and longer
@@ -76,9 +78,11 @@ def test_wishes_that_cannot_be_met():
         (Wish(seconds=SECONDS), noise(1, 9), "shorter than a frame"),
         (Wish(seconds=SECONDS, label="bob"), None, "no label 'bob'; the prior knows: ann"),
         (Wish(seconds=SECONDS, temperature=-1.0), None, "temperature"),
+        (Wish(seconds=SECONDS, top_p=0.0), None, "top_p"),
+        (Wish(seconds=SECONDS, guidance=2.0), None, "--guidance 2 needs something .*: --label"),
     ):
-        with pytest.raises(ConfigError, match=message):
-            pieces(wish, prompt)
+        with pytest.raises(ConfigError, match=message):  # before anything is drawn
+            generate(prior(), MODEL, wish, prompt, progress=False)
     with pytest.raises(CheckpointError, match="codes of the model"):
         pieces(Wish(), trained=prior(small_model(seed=1)))
 
@@ -121,6 +125,8 @@ def test_the_command_writes_wav_files_what_they_are_and_a_page(place, run):
     code, said = run(*words)
     assert (code, "add --force" in said.err) == (2, True)
     assert run(*words, "--force")[0] == 0
+    assert run("run/best", "vq", "-o", "not", "--top-p", "0")[0] == 2
+    assert not (place / "not").exists()
 
 
 def test_samples_and_continuations_of_a_run_are_in_its_report(place, run):

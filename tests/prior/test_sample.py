@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from audiovq.errors import ConfigError, NonFiniteError
 from audiovq.prior._base import Condition, Prior, Steps
 from audiovq.prior._condition import NOTHING
-from audiovq.prior._sample import _Choice, sample
+from audiovq.prior._sample import Choice, sample
 from tests.prior.test_contract import draw_codes, draw_condition, make
 
 SIZES = (4, 6, 5)
@@ -112,7 +112,7 @@ def test_guidance_goes_beyond_the_label():
 def test_a_choice_is_the_slow_one(weights, u, temperature, top_k, top_p):
     """Against the definition, in plain Python; draws within 1e-6 of an edge are left out."""
     logits = torch.tensor(weights).log()
-    chosen = _Choice(temperature=temperature, top_k=top_k, top_p=top_p, guidance=1.0)
+    chosen = Choice(temperature=temperature, top_k=top_k, top_p=top_p, guidance=1.0)
     found = int(chosen.choose(logits.view(1, 1, -1), torch.tensor([[u]])))
     p = [w ** (1 / temperature) for w in torch.tensor(weights).double().tolist()]
     if top_k is not None:
@@ -202,11 +202,19 @@ def test_steps_end_with_the_last_frame(prior):
         prior.steps(0, 2, draw_condition(prior, 1, 2))
 
 
-def test_a_damaged_prior_is_an_error():
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
+def test_a_damaged_prior_is_an_error(temperature):
     prior = make("wavenet", (5,), local=False)
     torch.nn.init.constant_(prior.last.weight, math.nan)
-    with pytest.raises(NonFiniteError, match="not finite"):
-        sample(prior, 2, 5)
+    with pytest.raises(NonFiniteError, match="not finite: its weights are damaged$"):
+        sample(prior, 2, 5, temperature=temperature)
+
+
+def test_guidance_beyond_all_numbers_is_an_error():
+    prior = make("wavenet", (5,), local=False)
+    condition = Condition(label=torch.tensor([1, 2]))
+    with pytest.raises(NonFiniteError, match=r"or guidance=1e\+300 is too large for them"):
+        sample(prior, 2, 5, condition=condition, guidance=1e300)
 
 
 def test_bad_values_are_refused_in_one_line():
@@ -226,6 +234,8 @@ def test_bad_values_are_refused_in_one_line():
     wrong("top_k=0: at least 1", top_k=0)
     wrong("guidance=-0.5", guidance=-0.5, condition=label)
     wrong("guidance=2.0 needs a label", guidance=2.0)
+    nobody = Condition(label=torch.tensor([0, 0]))
+    wrong("guidance=2.0 needs a label", guidance=2.0, condition=nobody)
     wrong("seed=-1", seed=-1)
     wrong("0 sequences of 10 frames", batch=0)
     wrong("2 sequences of 0 frames", frames=0)
