@@ -204,7 +204,8 @@ def rate_text(report: Report) -> str:
 
 def _heading(name: str) -> str:
     metric = METRICS[name]
-    return metric.label + (f" ({metric.unit})" if metric.unit else "")
+    scale = metric.unit in ("", "MOS-LQO")  # the name says it, and columns are many
+    return metric.label if scale else f"{metric.label} ({metric.unit})"
 
 
 def _competes(report: Report, name: str) -> bool:

@@ -13,8 +13,9 @@ from audiovq.eval.values import METRICS
 SECONDS = 8.0  # of each utterance; a page carries its sounds
 
 _MARKS = (
-    "Below each figure: its 95 % interval. Marked: the best, whether or not the intervals overlap; "
-    "a figure without its rate says little, so compare systems at like rates."
+    "Below each figure: its 95 % interval, and n where not all utterances have one. Marked: the "
+    "best, anchors aside, whether or not the intervals overlap; a figure without its rate says "
+    "little, so compare systems at like rates."
 )
 _PAIRED = (
     "Mean difference over the same utterances, with its 95 % interval: one that includes 0 shows "
