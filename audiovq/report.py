@@ -248,7 +248,7 @@ def _player(x: Float[Tensor, "1 1 _"], sample_rate: int) -> str:
 def _evaluation_row(name: str, reports: Sequence[Report]) -> str:
     """Return a table row: a figure of each report, "-" where it has none."""
     metric = METRICS[name]
-    values = [r[name] for r in reports if name in r]
+    values = [r[name] for r in reports if name in r and not r.is_anchor]
     best = None
     if metric.better and len(set(values)) > 1:
         best = max(values) if metric.better == "higher" else min(values)

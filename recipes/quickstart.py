@@ -30,7 +30,7 @@ MODELS = {
     "vq": (),
     "ae": ("model.bottleneck.name=identity",),
 }
-FIGURES = ("log_mel_distance", "stft_distance", "si_sdr", "stoi", "pesq", "usage", "perplexity",
+FIGURES = ("log_mel_distance", "stft_distance", "si_sdr", "stoi", "pesq_wb", "usage", "perplexity",
            "bitrate", "unigram_bitrate")  # fmt: skip
 HONEST = (
     "A few minutes do not make good speech: expect words to be guessed at, not understood. "

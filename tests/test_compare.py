@@ -326,10 +326,10 @@ def test_seeds_are_joined_to_a_mean_with_the_lowest_and_highest():
 
 
 def test_the_csv_has_intervals_where_there_are_any(tmp_path):
-    table.write(tmp_path, [row("a", stoi=0.5), row("b", stoi=0.6, pesq=2.0)], {})
+    table.write(tmp_path, [row("a", stoi=0.5), row("b", stoi=0.6, pesq_wb=2.0)], {})
     first, second = csv.DictReader((tmp_path / "table.csv").open())
     assert [float(second[f"stoi{k}"]) for k in ("_low", "", "_high")] == [0.5, 0.6, 0.7]
-    assert (first["pesq"], first["pesq_low"], float(second["pesq_high"])) == ("", "", 2.1)
+    assert (first["pesq_wb"], first["pesq_wb_low"], float(second["pesq_wb_high"])) == ("", "", 2.1)
 
 
 def test_the_best_follow_the_direction_of_each_figure():

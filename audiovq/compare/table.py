@@ -16,7 +16,7 @@ from audiovq.train.trackers.lines import read_log
 
 FIGURES = tuple(METRICS)  # of the files; pages and Markdown show some
 SHOWN = (
-    "bitrate", "unigram_bitrate", "kl_bitrate", "log_mel_distance", "stoi", "pesq", "si_sdr",
+    "bitrate", "unigram_bitrate", "kl_bitrate", "log_mel_distance", "stoi", "pesq_wb", "si_sdr",
     "usage", "perplexity", "encode_rtf",
 )  # fmt: skip
 
@@ -51,7 +51,8 @@ def rows_of(plan: Sequence[Run], evaluations: Sequence[Mapping[str, Any]]) -> li
     """Return a row per run, in the plan's order."""
     rows = []
     for run, found in zip(plan, evaluations, strict=True):
-        values = {k: v for k, v in found["values"].items() if k in FIGURES}
+        values = {_today(k, found): v for k, v in found["values"].items()}
+        values = {k: v for k, v in values.items() if k in FIGURES}
         bounded = {k: v for k, v in values.items() if v["low"] is not None}
         facts = {
             "parameters": float(found["model"]["num_parameters"]),
@@ -73,6 +74,13 @@ def rows_of(plan: Sequence[Run], evaluations: Sequence[Mapping[str, Any]]) -> li
             )
         )
     return rows
+
+
+def _today(name: str, found: Mapping[str, Any]) -> str:
+    """Return a figure's name: evaluations of version 1 called the PESQ they had `pesq`."""
+    if name != "pesq":
+        return name
+    return "pesq_wb" if found["model"]["sample_rate"] >= 16000 else "pesq_nb"
 
 
 def by_model(rows: Sequence[Row]) -> list[Row]:

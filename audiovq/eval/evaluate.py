@@ -1,36 +1,38 @@
-"""Evaluate a model on a split: every figure, its interval, and one row per utterance."""
+"""Evaluate systems on a split: every figure, its interval, and one row per utterance."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from audiovq.autoencoder import Autoencoder
-from audiovq.bottlenecks._base import DiscreteBottleneck
 from audiovq.data import manifest as manifests
 from audiovq.data.corruption import Corruption, CorruptionConfig
 from audiovq.data.manifest import Manifest, Record
 from audiovq.errors import AudioError, ConfigError, ManifestError
-from audiovq.eval import codebook, machine
+from audiovq.eval import summary
 from audiovq.eval.codebook import Counts
-from audiovq.eval.intervals import bootstrap_mean, group
-from audiovq.eval.measure import INPUT, LONG_SECONDS, Measurements
-from audiovq.eval.reconstruction import NAMES, Scorer, available
+from audiovq.eval.comparison import Comparison, Sounds
+from audiovq.eval.intervals import group
+from audiovq.eval.measure import Measurements, Session
+from audiovq.eval.plugged import Judge
+from audiovq.eval.pool import Pool
+from audiovq.eval.reconstruction import available
 from audiovq.eval.result import Report
-from audiovq.eval.values import METRICS, Value
+from audiovq.eval.systems import ModelSystem, System
+from audiovq.eval.values import METRICS
 
 # What each figure means, for help: name -> (unit, one sentence).
 DEFINITIONS = {name: (m.unit, m.definition) for name, m in METRICS.items()}
 
+EXAMPLE_SECONDS = 12.0  # utterances to listen to are preferably no longer
 
-@torch.no_grad()
-def evaluate(
+
+def evaluate(  # noqa: D417  (the others are described below)
     model: Autoencoder,
     manifest: Manifest | str | Path,
     *,
@@ -40,160 +42,130 @@ def evaluate(
     max_rejected: float = 0.01,
     train_counts: Counts | None = None,
     corruption: CorruptionConfig | None = None,
+    judges: Sequence[Judge] = (),
+    workers: int = 0,
     progress: bool = True,
 ) -> Report:
-    """Evaluate a model on a split, one utterance at a time, in bounded memory.
+    """Evaluate one model; arguments as in `evaluate_systems`.
 
     Args:
         model: any autoencoder; a continuous one gets no codebook figures.
+    """
+    return evaluate_systems(
+        [ModelSystem(model, model.config.bottleneck.name)],
+        manifest,
+        split=split,
+        metrics=metrics,
+        max_utterances=max_utterances,
+        max_rejected=max_rejected,
+        train_counts=train_counts,
+        corruption=corruption,
+        judges=judges,
+        workers=workers,
+        progress=progress,
+    ).reports[0]
+
+
+@torch.no_grad()
+def evaluate_systems(
+    systems: Sequence[System],
+    manifest: Manifest | str | Path,
+    *,
+    split: str | None = "test",
+    metrics: Sequence[str] | None = None,
+    max_utterances: int | None = None,
+    max_rejected: float = 0.01,
+    train_counts: Counts | None = None,
+    corruption: CorruptionConfig | None = None,
+    judges: Sequence[Judge] = (),
+    workers: int = 0,
+    examples: int = 0,
+    progress: bool = True,
+) -> Comparison:
+    """Pass the same utterances through every system, one at a time, in bounded memory.
+
+    Scores are taken at the first system's sample rate; the output of a system at another rate is
+    resampled to it (soxr, HQ). Nothing is aligned in time or level.
+
+    Args:
+        systems: models, prefixes of models, anchors; the first is what others are compared to.
         manifest: the corpus, or the path of its manifest.
         split: `train`, `validation` or `test`; None: all records.
-        metrics: reconstruction measures to compute; None: all that are installed.
+        metrics: measures to compute, of `reconstruction.NAMES`; None: `STANDARD`, which is all
+            but those of pitch. Those whose package is missing are left out with a note.
         max_utterances: evaluate this many, drawn by a hash of their ids; None: all.
         max_rejected: share of unreadable utterances that is put up with.
-        train_counts: counts (K, N) of codes on training data, for the coded bitrate.
-        corruption: what is done to the input, alike for every model; the target stays clean.
+        train_counts: counts (K, N) of the first system's codes on training data, for the coded
+            bitrate.
+        corruption: what is done to the input, alike for every system; the target stays clean.
+        judges: models of the user that score too.
+        workers: processes to score in; 0 or 1: this one. More are spawned, so a script must be
+            guarded by `if __name__ == "__main__"`.
+        examples: keep the sound of so many utterances.
         progress: show a progress bar on stderr.
 
     Raises:
         ManifestError: the split has no records.
         AudioError: too many utterances cannot be read.
-        ConfigError: a measure is unknown.
+        ConfigError: a measure is unknown, two systems share a label, or systems of several rates
+            were to hear corrupted speech.
     """
     if not isinstance(manifest, Manifest):
         manifest = manifests.read(manifest)
     names, notes = available(metrics)
+    _check(systems, corruption)
     records = _choose(manifest, split, max_utterances)
-    groups = group([r.speaker for r in records])
-    noisy = None if corruption is None else Corruption(corruption, model.sample_rate)
-    run = Measurements(model, manifest, Scorer(model.sample_rate, names), groups, noisy)
-    with _evaluation_mode(model):
+    groups, rate = group([r.speaker for r in records]), systems[0].sample_rate
+    runs = [Measurements(system, groups) for system in systems]
+    noisy = None if corruption is None else Corruption(corruption, rate)
+    with ExitStack() as stack:
+        for system in systems:
+            stack.enter_context(_evaluation_mode(system))
+        pool = stack.enter_context(Pool(rate, names, workers))
+        session = Session(manifest, runs, pool, judges, noisy, _examples(records, examples))
         for index, record in enumerate(tqdm(records, unit="utt", disable=not progress)):
             try:
-                run.add(index, record)
+                session.add(index, record)
             except AudioError as error:
-                run.rejected.append({"id": record.id, "reason": str(error)})
-                _stop_if_too_many(run.rejected, len(records), max_rejected)
-    if not run.rows:
+                session.rejected.append({"id": record.id, "reason": str(error)})
+                _stop_if_too_many(session.rejected, len(records), max_rejected)
+        session.finish()
+    if not runs[0].rows:
         raise AudioError(f"none of the {len(records)} utterances of {manifest.path} can be read")
-    return _report(run, records, split, notes, train_counts)
+    terms = summary.Terms(records, split, notes, workers)
+    reports = [
+        summary.report(run, session, terms, None if i else train_counts)
+        for i, run in enumerate(runs)
+    ]
+    return Comparison(reports, _sounds(session))
 
 
-def _report(
-    run: Measurements,
-    records: Sequence[Record],
-    split: str | None,
-    notes: list[str],
-    train_counts: Counts | None,
-) -> Report:
-    model = run.model
-    hours = sum(row["seconds"] for row in run.rows) / 3600
-    speakers = {row["speaker"] for row in run.rows} - {None}
-    found = {v.name: v for v in [*_means(run), *_codebook(run, train_counts), *_memory()]}
-    return Report(
-        model={
-            "fingerprint": model.fingerprint(),
-            "bottleneck": model.config.bottleneck.name,
-            "sample_rate": model.sample_rate,
-            "hop_length": model.hop_length,
-            "frame_rate": model.frame_rate,
-            "codebook_sizes": list(model.codebook_sizes),
-            "num_parameters": model.num_parameters,
-        },
-        data={
-            "manifest": str(run.manifest.path),
-            "manifest_fingerprint": run.manifest.fingerprint(),
-            "split": split or "all",
-            "utterances": len(run.rows),
-            "of": len(run.manifest.select(split)),
-            "speakers": len(speakers),
-            "hours": hours,
-        },
-        machine=machine.describe(run.device),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        values=[found[name] for name in METRICS if name in found],
-        undefined={k: dict(v) for k, v in run.undefined.items()},
-        notes=[*_notes(run, records, split), *notes],
-        utterances=run.rows,
-        counts=[
-            row[:n].tolist()
-            for row, n in zip(run.counts.sum(axis=0), model.codebook_sizes, strict=True)
-        ],
-        rejected=run.rejected,
-    )
-
-
-def _means(run: Measurements) -> Iterator[Value]:
-    """Yield means over utterances; what is per second of audio weighs them by length."""
-    groups = run.groups.index[run.kept]
-    for name in (*NAMES, *(f"input_{k}" for k in INPUT), "kl_bitrate", "encode_rtf", "decode_rtf"):
-        have = [i for i, row in enumerate(run.rows) if row.get(name) is not None]
-        if not have:
-            continue
-        values = np.array([run.rows[i][name] for i in have])
-        speed = name.endswith("_rtf")
-        per_second = speed or name == "kl_bitrate"
-        weights = np.array([run.rows[i]["seconds"] if per_second else 1.0 for i in have])
-        # Which speaker speaks does not matter to speed: every utterance is a measurement.
-        units = np.array(have) if speed else groups[have]
-        unit = "utterances" if speed else run.groups.unit
-        interval = bootstrap_mean(values, units, weights)
-        how = f"bootstrap over {len(set(units.tolist()))} {unit}" if interval else ""
-        low, high = interval or (None, None)
-        yield Value(name, float(np.average(values, weights=weights)), low, high, how, len(have))
-
-
-def _codebook(run: Measurements, train_counts: Counts | None) -> list[Value]:
-    bitrate, bottleneck = run.model.bitrate, run.model.bottleneck
-    if bitrate is None or not isinstance(bottleneck, DiscreteBottleneck):
-        return []
-    heard = run.counts[run.counts.sum(axis=(1, 2)) > 0]
-    return codebook.describe(
-        heard,
-        run.model.codebook_sizes,
-        seconds=sum(row["seconds"] for row in run.rows),
-        nominal=bitrate,
-        unit=run.groups.unit if len(heard) == len(set(run.groups.index[run.kept])) else "blocks",
-        train=train_counts,
-        books=bottleneck.books,
-    )
-
-
-def _memory() -> list[Value]:
-    peak = machine.peak_memory()
-    return [] if peak is None else [Value("peak_memory", peak)]
-
-
-def _notes(run: Measurements, records: Sequence[Record], split: str | None) -> Iterator[str]:
-    total = len(run.manifest.select(split))
-    if len(records) < total:
-        yield f"{len(records)} of {total} utterances, drawn by a hash of their ids"
-    unit = run.groups.unit
-    yield f"intervals of means and of the codebook are over {unit}" + (
-        " (fewer than five speakers are known): what other speakers give may lie outside"
-        if unit == "utterances"
-        else ""
-    )
-    if run.rejected:
-        first = run.rejected[0]
-        yield f"{len(run.rejected)} utterances left out, the first {first['id']}: {first['reason']}"
-    if run.corrupt is not None:
-        done = run.corrupt.config.model_dump(exclude_defaults=True)
-        yield f"the model heard corrupted speech ({done}); the target is clean"
-    if run.model.bottleneck.has_rate:
-        yield (
-            "reconstructions are of samples of the posterior, which the KL rate pays for; resynth "
-            "and embed use its mean"
+def _check(systems: Sequence[System], corruption: CorruptionConfig | None) -> None:
+    labels = Counter(s.label for s in systems)
+    if twice := [label for label, n in labels.items() if n > 1]:
+        raise ConfigError(f"two systems are called {twice[0]!r}; name each differently")
+    rates = {s.sample_rate for s in systems}
+    if corruption is not None and len(rates) > 1:
+        raise ConfigError(
+            f"systems at {sorted(rates)} Hz cannot hear the same noise; evaluate each by itself"
         )
-    long = sum("encode_rtf" not in row for row in run.rows)
-    if long:
-        yield (
-            f"{long} utterances over {LONG_SECONDS:.0f} s were streamed: scored in pieces of that "
-            f"length, and not timed"
-        )
-    for name, reasons in run.undefined.items():
-        each = "; ".join(f"{n} utterances: {reason}" for reason, n in reasons.items())
-        yield f"{METRICS[name].label} is not defined for {each}"
+
+
+def _examples(records: Sequence[Record], number: int) -> frozenset[str]:
+    """Return ids of utterances to listen to: drawn by hash, of different speakers, not long."""
+    order = sorted(records, key=lambda r: _hash(r.id))
+    short = [r for r in order if r.duration <= EXAMPLE_SECONDS] or order
+    first = list({r.speaker or r.id: r for r in reversed(short)}.values())[::-1]
+    rest = [r for r in short if r not in first]
+    return frozenset(r.id for r in [*first, *rest][:number])
+
+
+def _sounds(session: Session) -> Sounds:
+    labels = [m.system.label for m in session.measurements]
+    return {
+        name: {"original": x, **dict(zip(labels, x_hats, strict=True))}
+        for name, (x, *x_hats) in session.sounds.items()
+    }
 
 
 def _choose(manifest: Manifest, split: str | None, number: int | None) -> list[Record]:
@@ -207,9 +179,7 @@ def _choose(manifest: Manifest, split: str | None, number: int | None) -> list[R
         )
     if number is None or number >= len(records):
         return records
-    order = sorted(
-        range(len(records)), key=lambda i: hashlib.sha256(records[i].id.encode()).digest()
-    )
+    order = sorted(range(len(records)), key=lambda i: _hash(records[i].id))
     return [records[i] for i in sorted(order[:number])]
 
 
@@ -222,8 +192,16 @@ def _stop_if_too_many(rejected: Sequence[dict[str, str]], total: int, share: flo
         )
 
 
+def _hash(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
 @contextmanager
-def _evaluation_mode(model: Autoencoder) -> Iterator[None]:
+def _evaluation_mode(system: System) -> Iterator[None]:
+    if not isinstance(system, ModelSystem):
+        yield
+        return
+    model = system.model
     training = model.training
     model.eval()
     try:

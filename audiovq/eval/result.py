@@ -7,7 +7,7 @@ from typing import Any
 
 from audiovq.eval.values import METRICS, Value
 
-FORMAT, VERSION = "audiovq.evaluation", 1
+FORMAT, VERSION = "audiovq.evaluation", 2  # 1: pesq_wb (pesq_nb under 16 kHz) was `pesq`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,8 @@ class Report:
         utterances: one row each: id, speaker, seconds, measures, times (s).
         counts: how often each code occurred, per row of the codes; empty for continuous models.
         rejected: ids and reasons of utterances that could not be read.
+        protocol: resampler, rates, alignment, and versions of what measured.
+        label: what the system is called.
     """
 
     model: Mapping[str, Any]
@@ -37,6 +39,8 @@ class Report:
     utterances: Sequence[Mapping[str, Any]] = ()
     counts: Sequence[Sequence[int]] = ()
     rejected: Sequence[Mapping[str, str]] = ()
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
 
     def __getitem__(self, name: str) -> float:
         """Return the value of a figure, e.g. `report["perplexity"]`."""
@@ -55,6 +59,19 @@ class Report:
             if value.name == name:
                 return value
         raise KeyError(f"no {name!r} in this report; it has: {[v.name for v in self.values]}")
+
+    @property
+    def is_anchor(self) -> bool:
+        """Whether it is of an anchor, which nothing competes with."""
+        return bool(self.model["bottleneck"] == "anchor")
+
+    @property
+    def rate(self) -> float | None:
+        """Bits per second: the nominal rate, a VAE's KL rate, or what an anchor spent; or None."""
+        for name in ("bitrate", "kl_bitrate", "payload_bitrate"):
+            if name in self:
+                return self[name]
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, each figure with its definition and unit."""
@@ -89,24 +106,18 @@ class Report:
         """Return the figures as aligned text, with what to know about them below."""
         header = ("", "value", "unit", "95 % interval", "over")
         lines = [header, *self.rows()]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-        left = (True, False, True, False, True)
-        text = [
-            "  ".join(
-                cell.ljust(w) if to_left else cell.rjust(w)
-                for cell, w, to_left in zip(line, widths, left, strict=True)
-            ).rstrip()
-            for line in lines
-        ]
-        text.insert(1, "-" * max(map(len, text)))
+        text = aligned(lines, (True, False, True, False, True))
         return "\n".join([self.title(), "", *text, "", *(f"- {note}" for note in self.notes)])
 
     def title(self) -> str:
         """Return in one line what was evaluated on what."""
         d = self.data
         speakers = f"{d['speakers']} speakers, " if d["speakers"] else ""
+        what = self.model["fingerprint"][:12]
+        if "codebooks" in self.model:
+            what += f", first {self.model['codebooks']} codebooks"
         return (
-            f"{self.model['bottleneck']} ({self.model['fingerprint'][:12]}) on {d['split']}: "
+            f"{self.model['bottleneck']} ({what}) on {d['split']}: "
             f"{d['utterances']} utterances, {speakers}{d['hours']:.2f} h"
         )
 
@@ -115,3 +126,21 @@ def _count(value: Value) -> str:
     if not value.count:
         return ""
     return f"{value.count:,} {'frames' if value.metric.per_frame else 'utterances'}"
+
+
+def aligned(lines: Sequence[Sequence[str]], left: Sequence[bool]) -> list[str]:
+    """Return rows of cells as lines of text, with a rule below the first.
+
+    Args:
+        lines: header and rows.
+        left: which columns start at the left.
+    """
+    widths = [max(len(line[i]) for line in lines) for i in range(len(left))]
+    text = [
+        "  ".join(
+            cell.ljust(w) if to_left else cell.rjust(w)
+            for cell, w, to_left in zip(line, widths, left, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    return [text[0], "-" * max(map(len, text)), *text[1:]]

@@ -92,12 +92,99 @@ METRICS: dict[str, Metric] = {
         "of speech; mean over utterances",
         3,
     ),
-    "pesq": Metric(
-        "PESQ",
+    "estoi": Metric(
+        "ESTOI",
+        "",
+        "higher",
+        "extended short-time objective intelligibility (pystoi), which also sees modulated noise; "
+        "at most 1; mean over utterances",
+        3,
+    ),
+    "pesq_wb": Metric(
+        "PESQ-WB",
         "MOS-LQO",
         "higher",
-        "ITU-T P.862.2 wide-band score at 16 kHz, about 1 to 4.6 (P.862 narrow-band at 8 kHz for "
-        "models under 16 kHz); mean over utterances",
+        "ITU-T P.862.2 wide-band score at 16 kHz, about 1 to 4.6; not of models under 16 kHz; mean "
+        "over utterances",
+    ),
+    "pesq_nb": Metric(
+        "PESQ-NB",
+        "MOS-LQO",
+        "higher",
+        "ITU-T P.862 narrow-band score at 8 kHz mapped by P.862.1, about 1 to 4.5; mean over "
+        "utterances",
+    ),
+    "clipped": Metric(
+        "clipped samples",
+        "%",
+        "lower",
+        "share of the reconstruction's samples outside [-1, 1], which a file or a player would "
+        "clip; scores are of the unclipped; mean over utterances",
+        3,
+    ),
+    "f0_rmse": Metric(
+        "F0 error, RMSE",
+        "cents",
+        "lower",
+        "root mean square difference of the fundamental frequency over frames of 10 ms voiced in "
+        "both, gross errors included (librosa pYIN and YIN, 60 to 500 Hz); mean over utterances",
+        1,
+    ),
+    "f0_median_error": Metric(
+        "F0 error, median",
+        "cents",
+        "lower",
+        "median absolute difference over the same frames; mean over utterances",
+        1,
+    ),
+    "f0_gross_error": Metric(
+        "gross pitch errors",
+        "%",
+        "lower",
+        "share of the same frames whose pitch is off by more than 20 %; mean over utterances",
+    ),
+    "voicing_error": Metric(
+        "voicing errors",
+        "%",
+        "lower",
+        "share of frames voiced in one and unvoiced in the other; mean over utterances",
+    ),
+    "speaker_similarity": Metric(
+        "speaker similarity",
+        "",
+        "higher",
+        "cosine of the vectors that --speaker-model gives for original and reconstruction; mean "
+        "over utterances",
+        3,
+    ),
+    "wer": Metric(
+        "word errors",
+        "%",
+        "lower",
+        "word error rate of --asr's transcript against the manifest's text, errors over words of "
+        "all utterances; lower case, no punctuation",
+    ),
+    "cer": Metric(
+        "character errors", "%", "lower", "the same of characters, single spaces included"
+    ),
+    "wer_of_original": Metric(
+        "word errors on the original",
+        "%",
+        "",
+        "what the same recogniser makes wrong of the original speech",
+    ),
+    "cer_of_original": Metric(
+        "character errors on the original", "%", "", "the same of characters"
+    ),
+    "wer_to_original": Metric(
+        "word errors to the original",
+        "%",
+        "lower",
+        "word error rate against the recogniser's own transcript of the original: what the system "
+        "changed, right or wrong",
+    ),
+    "cer_to_original": Metric(
+        "character errors to the original", "%", "lower", "the same of characters"
     ),
     "input_log_mel_distance": Metric(
         "log-mel distance of the input", "dB", "", "the same of the corrupted speech that was heard"
@@ -149,6 +236,13 @@ METRICS: dict[str, Metric] = {
         "frames per second times log2 of the codebook size",
         1,
         per_frame=True,
+    ),
+    "payload_bitrate": Metric(
+        "measured bitrate",
+        "bit/s",
+        "",
+        "of anchors: bits of the coded frames per second of audio, without what a container adds",
+        1,
     ),
     "unigram_bitrate": Metric(
         "unigram bitrate",

@@ -6,13 +6,15 @@ import numpy as np
 import pesq
 import pystoi
 import pytest
+import soxr
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audiovq.errors import ConfigError
 from audiovq.eval import reconstruction
-from audiovq.eval.reconstruction import NAMES, Scorer, si_sdr
+from audiovq.eval.edges import EDGES
+from audiovq.eval.reconstruction import NAMES, STANDARD, Scorer, si_sdr
 from audiovq.eval.values import METRICS
 from tests.helpers import noise
 
@@ -21,7 +23,7 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def scorer():
-    return Scorer(RATE, NAMES)
+    return Scorer(RATE, STANDARD)
 
 
 def speech(seconds=2.0, rate=RATE, seed=0):
@@ -103,13 +105,64 @@ def test_stoi_and_pesq_are_the_packages_own(scorer):
     scores = scorer(x, x_hat)
     a, b = x[0, 0].numpy(), x_hat[0, 0].numpy()
     assert scores["stoi"] == pytest.approx(pystoi.stoi(a, b, RATE))
-    assert scores["pesq"] == pytest.approx(pesq.pesq(RATE, a, b, "wb"))
+    assert scores["estoi"] == pytest.approx(pystoi.stoi(a, b, RATE, extended=True))
+    assert scores["pesq_wb"] == pytest.approx(pesq.pesq(RATE, a, b, "wb"))
+    low = [soxr.resample(w, RATE, 8000, quality="HQ") for w in (a, b)]
+    assert scores["pesq_nb"] == pytest.approx(pesq.pesq(8000, *low, "nb"), abs=1e-3)
+
+
+def test_narrow_band_scores_are_mapped_by_p_862_1(scorer):
+    x = speech()
+    assert scorer(x, x)["pesq_nb"] == pytest.approx(4.549, abs=1e-3)  # of a raw score of 4.5
+    assert scorer(x, x)["pesq_wb"] == pytest.approx(4.644, abs=1e-3)
+
+
+def test_pystois_noise_leaves_the_global_generator_alone(scorer):
+    x = speech()
+    np.random.seed(3)  # noqa: NPY002
+    expected = np.random.random(2)  # noqa: NPY002
+    np.random.seed(3)  # noqa: NPY002
+    first, again = (Scorer(RATE, ["estoi"])(x, degraded(x)) for _ in range(2))
+    np.testing.assert_array_equal(np.random.random(2), expected)  # noqa: NPY002
+    assert first == again
+
+
+def test_clipping_is_counted_and_not_applied(scorer):
+    x = speech()
+    x_hat = x.clone()
+    x_hat[..., :320] = 1.5
+    x_hat[..., 320:640] = -1.0
+    scores = scorer(x, x_hat)
+    assert scores["clipped"] == pytest.approx(100 * 320 / x.shape[-1])
+    assert scores["si_sdr"] < scorer(x, x_hat.clamp(-1, 1))["si_sdr"]
+
+
+def test_the_level_is_untouched(scorer):
+    x = speech()
+    for name in ("pesq_wb", "pesq_nb", "log_mel_distance", "stft_distance"):
+        quiet = scorer(x, 0.2 * x)[name]
+        assert quiet != pytest.approx(scorer(x, x)[name], abs=1e-3) or name.startswith("pesq")
+
+
+def test_a_silent_reconstruction_gives_what_the_table_says(scorer):
+    x = speech()
+    scores = scorer(x, torch.zeros_like(x))
+    assert scores["si_sdr"] == -50
+    assert scores["clipped"] == 0
+    assert abs(scores["stoi"]) < 0.1
+    assert abs(scores["estoi"]) < 0.1
+    assert {scores["pesq_wb"], scores["pesq_nb"]} == {"the reconstruction is silent"}
+    assert "silent reconstruction" in EDGES
+    for name in ("log_mel_distance", "stoi", "pesq_wb", "f0_*", "wer*"):
+        assert name in EDGES
 
 
 def test_each_measure_tells_better_from_worse(scorer):
     x = speech()
     good, bad = scorer(x, degraded(x, 25)), scorer(x, degraded(x, 0))
-    for name in NAMES:
+    for name in STANDARD:
+        if name == "clipped":
+            continue
         sign = 1 if METRICS[name].better == "higher" else -1
         assert sign * (good[name] - bad[name]) > 0, name
 
@@ -117,7 +170,9 @@ def test_each_measure_tells_better_from_worse(scorer):
 def test_other_rates():
     for rate in (8000, 24000):
         x = speech(rate=rate)
-        scores = Scorer(rate, NAMES)(x, degraded(x))
+        scores = Scorer(rate, STANDARD)(x, degraded(x))
+        narrow = scores.pop("pesq_wb") if rate == 8000 else ""
+        assert narrow == ("sampled at 8000 Hz, below 16000 Hz" if rate == 8000 else "")
         assert all(isinstance(v, float) for v in scores.values()), scores
 
 
@@ -126,7 +181,7 @@ def test_what_is_not_defined_says_why(scorer):
     assert set(scorer(silence, noise(1, RATE)).values()) == {"the original is silent"}
     short = scorer(speech()[..., :3000], speech(seed=1)[..., :3000])
     assert short["stoi"] == "shorter than 0.4 s"
-    assert short["pesq"] == "shorter than 0.25 s"
+    assert short["pesq_wb"] == short["pesq_nb"] == "shorter than 0.25 s"
     assert isinstance(short["si_sdr"], float)
     broken = scorer(speech(), speech() * torch.nan)
     assert set(broken.values()) == {"the reconstruction holds NaN or infinity"}
@@ -156,15 +211,18 @@ def test_a_missing_package_is_a_note_and_not_an_error(monkeypatch):
         importlib.util, "find_spec", lambda n, *a: None if n == "pesq" else find(n, *a)
     )
     names, notes = reconstruction.available()
-    assert names == [n for n in NAMES if n != "pesq"]
-    assert notes == ['pesq left out: pesq is not installed (pip install "audiovq[metrics]")']
+    assert names == [n for n in STANDARD if not n.startswith("pesq")]
+    assert notes == [
+        f'{n} left out: pesq is not installed (pip install "audiovq[metrics]")'
+        for n in ("pesq_wb", "pesq_nb")
+    ]
 
 
 def test_optional_packages_are_imported_only_when_used(monkeypatch):
     real = builtins.__import__
 
     def refuse(name, *args, **kwargs):
-        assert name not in {"pesq", "pystoi"}
+        assert name not in {"pesq", "pystoi", "librosa"}
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
