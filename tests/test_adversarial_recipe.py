@@ -187,6 +187,7 @@ def _nan_once(hook_calls):
     return hook
 
 
+@pytest.mark.slow
 def test_micro_batches_and_ranks_change_nothing(speech, tmp_path):
     """One process, micro-batches, and two processes, with discriminators and balancer."""
     train(speech, tmp_path / "one", *MANY)

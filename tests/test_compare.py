@@ -123,6 +123,7 @@ def test_a_finished_run_of_other_data_is_refused(study, speech_manifest, tmp_pat
         RECIPE.main(config(speech_manifest, folder).model_copy(update={"manifest": str(other)}))
 
 
+@pytest.mark.slow
 def test_a_seed_may_be_added_and_means_are_over_all(study, speech_manifest, tmp_path):
     folder = tmp_path / "c"
     shutil.copytree(study, folder)

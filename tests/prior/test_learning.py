@@ -39,6 +39,7 @@ def test_a_markov_source_is_learnt(name):
     sources.check_learnt(learnt(name, transition, (6,), steps=150), transition)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEURAL)
 def test_rows_of_which_each_refines_those_before_are_learnt(name):
     transition = sources.residual_like(3, 4)
