@@ -38,8 +38,8 @@ class DACQuantizer(DiscreteBottleneck):
     Source: `DacResidualVectorQuantizer` of transformers; Kumar et al. 2023 (arXiv:2306.06546),
     section 3.2. Differs in: codebooks start from k-means and not from noise, as those of the other
     architectures here; `start`; dropout draws as our `rvq` does, the share of items a probability
-    and not the first of a batch; losses are per frame; straight-through is bit for bit; the commitment's
-    weight relative to the mel loss is the published one, and so is the codebook's.
+    and not the first of a batch; losses are per frame; straight-through is bit for bit; weights of
+    commitment and codebook relative to the mel loss are the published ones, not their values.
     """
 
     def __init__(self, config: Config) -> None:

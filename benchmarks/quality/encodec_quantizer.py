@@ -112,9 +112,15 @@ class EncodecQuantizer(DiscreteBottleneck):
     def initialise(self, z: Tensor, context: Context = Context()) -> None:
         """Let the library cluster frames into its codebooks."""
         rows = residual.real_rows(z, context)
-        for layer in self.library.layers:
-            layer._codebook.initted.fill_(False)  # noqa: SLF001  (the library has no other way)
+        books = [layer._codebook for layer in self.library.layers]  # noqa: SLF001
+        for book in books:
+            book.initted.fill_(False)  # the library has no other way
         self._learn(rows, seed=0)
+        # As if the frames of one step had been clustered: with the counts of many, codes that the
+        # encoder leaves behind at the start would live on for hundreds of steps.
+        for book in books:
+            book.cluster_size.mul_(self.config.frames / len(rows))
+            book.embed_avg.mul_(self.config.frames / len(rows))
 
     def update(self, statistics: Statistics) -> None:
         """Let the library learn from the frames of a step, as in its own forward."""

@@ -195,3 +195,12 @@ def test_a_model_of_peers_is_saved_and_loaded(tmp_path):
         x = noise(1, 333)
         assert torch.equal(model.encode(x), again.encode(x))
         torch.testing.assert_close(model.reconstruct(x), again.reconstruct(x))
+
+
+def test_codebooks_start_with_the_counts_of_one_step():
+    """However many batches were clustered: what the encoder leaves behind can die in time."""
+    module = of_bottlenecks.make(f"{PLACE}.encodec_quantizer")
+    for layer in module.library.layers:
+        assert float(layer._codebook.cluster_size.sum()) == pytest.approx(module.config.frames)
+        means = layer._codebook.embed_avg / layer._codebook.cluster_size.unsqueeze(-1)
+        torch.testing.assert_close(means, layer._codebook.embed, rtol=1e-3, atol=1e-3)
