@@ -201,6 +201,8 @@ def test_codebooks_start_with_the_counts_of_one_step():
     """However many batches were clustered: what the encoder leaves behind can die in time."""
     module = of_bottlenecks.make(f"{PLACE}.encodec_quantizer")
     for layer in module.library.layers:
-        assert float(layer._codebook.cluster_size.sum()) == pytest.approx(module.config.frames)
+        assert float(layer._codebook.cluster_size.sum()) == pytest.approx(
+            module.config.frames, rel=0.05
+        )
         means = layer._codebook.embed_avg / layer._codebook.cluster_size.unsqueeze(-1)
         torch.testing.assert_close(means, layer._codebook.embed, rtol=1e-3, atol=1e-3)
