@@ -11,6 +11,7 @@ from audiovq.nn.conv import Span
 from benchmarks.quality._network import START, Start, keep_level, modelling
 
 GAIN = 0.88  # 1 / rms(n + sin(n)^2) for n ~ N(0, 1): keeps the level over Snake and layer
+RESIDUAL_GAIN = 0.3  # of what a unit adds: three per rate together change the level little
 
 
 class PeerConfig(ComponentConfig):
@@ -53,7 +54,7 @@ def prepare(network: nn.Module, start: Start, first: float, last: float) -> None
         if conv is network.conv1 or conv is network.conv2:
             gain = first if conv is network.conv1 else last
         elif conv in second:
-            gain = 0.5  # near the identity, as our residual units start
+            gain = RESIDUAL_GAIN
         if start == "level":
             keep_level(conv, gain)
         elif isinstance(conv, nn.Conv1d):  # transposed ones keep PyTorch's own

@@ -39,7 +39,8 @@ class DACQuantizer(DiscreteBottleneck):
     section 3.2. Differs in: codebooks start from k-means and not from noise, as those of the other
     architectures here; `start`; dropout draws as our `rvq` does, the share of items a probability
     and not the first of a batch; losses are per frame; straight-through is bit for bit; weights of
-    commitment and codebook relative to the mel loss are the published ones, not their values.
+    commitment and codebook relative to the mel loss are the published ones, not their values: at
+    0.25 and 1.0 beside a mel loss of 1.0 nearly all codes were lost within 75 steps.
     """
 
     def __init__(self, config: Config) -> None:
