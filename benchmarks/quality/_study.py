@@ -246,7 +246,7 @@ def tabulate(
             rows.append(
                 [
                     f"{rate:,.0f}", e.label, *(_cell(f, n, differences.get(n)) for n in shown),
-                    f"{facts['weights'] / 1e6:.3f} M", f"{facts["code_tables"] / 1e6:.2f} M",
+                    f"{facts['weights'] / 1e6:.3f} M", f"{facts['code_tables'] / 1e6:.2f} M",
                     *(f"{took[p]:.2f}" if p in took else "" for p in ("plain", "adversarial")),
                     f"{facts['training_minutes']:.1f}",
                 ]
@@ -261,7 +261,7 @@ def tabulate(
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
     note = (
         "\n95 % intervals over test speakers; * where the paired difference from the first model's "
-        "excludes 0. Weights are those of encoder and decoder; code tables with projections. Seconds "
+        "excludes 0. Weights are those of encoder and decoder; tables with projections. Seconds "
         "per step were taken in turns; training is wall clock, validation included.\n"
     )
     atomic_write(folder / "table.md", text + note)
