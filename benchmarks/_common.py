@@ -61,4 +61,5 @@ def finish(name: str, values: dict[str, Any], table: list[list[Any]]) -> None:
     text = json.dumps(about, indent=1)
     print(text)
     if "--save" in sys.argv:
+        (RESULTS / name).parent.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(text + "\n")

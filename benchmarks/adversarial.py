@@ -17,6 +17,7 @@ from audiovq import share
 from audiovq.autoencoder import Autoencoder
 from audiovq.data.loader import Batch
 from audiovq.discriminators._all import Discriminators
+from audiovq.losses.balancer import Balancer
 from audiovq.train.judge import Phase
 from audiovq.train.optim import Optimizer
 from audiovq.train.step import forward_and_backward
@@ -78,9 +79,11 @@ def make(recipe, cfg):
     torch.manual_seed(0)
     model, discriminators = Autoencoder(cfg.model).train(), Discriminators(cfg.discriminators)
     optimizers = [Optimizer([m], cfg.optim) for m in (model, discriminators)]
+    terms = cfg.adversarial
+    balancer = Balancer(terms.weights, terms.balancer_decay, CPU) if terms.balancer else None
     forward = recipe.make_step(
         cfg, network=model, model=model, rivals=discriminators, discriminators=discriminators,
-        balancer=None, device=CPU,
+        balancer=balancer, device=CPU,
     )  # fmt: skip
 
     def step(phase: Phase, batch: Batch) -> None:
