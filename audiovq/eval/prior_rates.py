@@ -83,10 +83,10 @@ def all_rates(
 
 def table(rates: Sequence[Rate]) -> list[str]:
     """Return the lines of a table for people."""
-    lines = [f"{'':<32}{'bits per code':>26}{'bits per second':>26}{'perplexity':>12}"]
+    lines = [f"{'':<32}{'bits per code':>26}{'bits per second':>30}{'perplexity':>12}"]
     for r in rates:
         code, second = r.bits_per_code.text(3), r.bits_per_second.text(1)
-        lines.append(f"{LABELS[r.name]:<32}{code:>26}{second:>26}{r.perplexity:>12.1f}")
+        lines.append(f"{LABELS[r.name]:<32}{code:>26}{second:>30}{r.perplexity:>12.1f}")
     return lines
 
 
