@@ -13,6 +13,7 @@ from audiovq.eval.samples import Piece
 from audiovq.train.trackers.lines import read_log
 
 SAMPLES = "samples"  # in a run folder
+_FIGURES = ("bits_per_code", "bits_per_second", "average/bits_per_code")
 _ROWS = 20  # of the table of validations
 _RATES = (
     "What the same codes cost, written in several ways. In brackets: the 95 % interval over "
@@ -134,9 +135,12 @@ def add_curves(page: report.Page, logs: Mapping[str, list[dict[str, Any]]]) -> N
     for name, entries in logs.items():
         scored = [e for e in entries if "validation/bits_per_code" in e]
         for e in scored[:: -max(1, -(-len(scored) // _ROWS))][::-1]:  # the last is among them
-            figures = (e["validation/bits_per_code"], e["validation/bits_per_second"])
-            rows.append([name, e["step"], *(f"{v:.4f}" for v in figures)])
-    page.table(["run", "step", "bits per code", "bits per second"], rows)
+            figures = [e.get(f"validation/{k}") for k in _FIGURES]
+            rows.append([name, e["step"], *("" if v is None else f"{v:.4f}" for v in figures)])
+    header = ["run", "step", "bits per code", "bits per second", "bits per code, averaged weights"]
+    if not any(row[-1] for row in rows):
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    page.table(header, rows)
 
 
 def add_summary(page: report.Page, found: Summary) -> None:

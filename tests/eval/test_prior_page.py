@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from audiovq import audio
+from audiovq import audio, report
 from audiovq.data.manifest import Manifest
 from audiovq.errors import CheckpointError, ConfigError, ManifestError
 from audiovq.eval import prior_page, prior_summary, samples
@@ -70,6 +70,20 @@ def test_a_run_page_is_made_from_its_folder(folder):
     assert " 59 2.5000 " in " ".join(text.split())
     for label in prior_summary.LABELS.values():
         assert label in text
+
+
+def test_averaged_weights_have_a_column_where_there_are_any(tmp_path):
+    def table(entries):
+        page = report.Page("curves")
+        prior_page.add_curves(page, {"run": entries})
+        page.write(tmp_path / "page.html")
+        return (tmp_path / "page.html").read_text("utf-8")
+
+    plain = {"step": 1, "validation/bits_per_code": 7.0, "validation/bits_per_second": 350.0}
+    both = {**plain, "step": 2, "validation/average/bits_per_code": 6.5}
+    assert "averaged weights</th>" not in table([plain])
+    assert "averaged weights</th>" in table([plain, both])
+    assert "6.5000" in table([plain, both])
 
 
 def test_what_is_not_there_is_left_out(folder, monkeypatch):
