@@ -1,6 +1,7 @@
 """Speech for the tests: real where AUDIOVQ_TEST_DATA names some, made up otherwise."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ from audiovq.data.splits import assign
 from tests.figures import FIGURES
 
 FEW_SPEAKERS = 3
+
+# Two workers that compile librosa's functions at once into one cache can leave it such that every
+# process that reads it crashes: each has its own.
+_NUMBA = tempfile.TemporaryDirectory() if "PYTEST_XDIST_WORKER" in os.environ else None
+if _NUMBA is not None:
+    os.environ["NUMBA_CACHE_DIR"] = _NUMBA.name
 
 
 def pytest_configure(config):

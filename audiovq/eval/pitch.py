@@ -6,7 +6,13 @@ YIN in the same windows gives the value between the points of the grid. Speech o
 (some children, creaky voice) counts as unvoiced or is found an octave off.
 """
 
+import contextlib
+import functools
+import importlib.util
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +20,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from audiovq.eval.undefined import Undefined
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 RANGE = (60.0, 500.0)  # Hz
 WINDOW_SECONDS, STEP_SECONDS = 0.064, 0.01  # nearly four periods of the lowest pitch
@@ -45,8 +56,7 @@ def track(x: Float[Tensor, "1 1 L"], sample_rate: int) -> Track:
 
     Source: Mauch & Dixon 2014 (pYIN); de Cheveigne & Kawahara 2002 (YIN).
     """
-    import librosa  # noqa: PLC0415  (optional, and slow to import)
-
+    librosa = _tracker()
     window = 2 ** round(np.log2(WINDOW_SECONDS * sample_rate))
     common = {
         "fmin": RANGE[0],
@@ -60,6 +70,38 @@ def track(x: Float[Tensor, "1 1 L"], sample_rate: int) -> Track:
     fine = librosa.yin(samples, **common)
     hertz = np.where(np.abs(cents(fine, coarse)) < _NEAR, fine, coarse)
     return Track(np.where(voiced, hertz, np.nan))
+
+
+@functools.cache
+def _tracker() -> Any:
+    """Return librosa, compiled.
+
+    Numba keeps what it compiled in files that several processes, compiling at the same time, can
+    leave such that every later one crashes: one after the other they cannot.
+    """
+    spec = importlib.util.find_spec("librosa")
+    folders = (spec and spec.submodule_search_locations) or []
+    with _one_at_a_time(next(iter(folders), None)):
+        import librosa  # noqa: PLC0415  (optional, and slow to import)
+
+        tone = np.sin(np.arange(4096) * 0.1)
+        librosa.pyin(tone, fmin=RANGE[0], fmax=RANGE[1], sr=16000)
+        return librosa
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: str | None) -> Iterator[None]:
+    """Wait until no other process is in this block, where there are locks."""
+    if fcntl is None or folder is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def errors(original: Track, reconstruction: Track) -> dict[str, float | str]:
