@@ -1,0 +1,46 @@
+"""How the page looks: system fonts, one calm colour, right in the light and in the dark."""
+
+from typing import Any
+
+_CSS = """
+.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
+#title h1 { font-weight: 650; letter-spacing: -0.01em; margin-bottom: 0; }
+#title p { color: var(--body-text-color-subdued); margin-top: 0.2em; }
+.note { color: var(--body-text-color-subdued); }
+.missing { border-left: 3px solid var(--color-accent); padding-left: 0.9em; }
+.picture img { width: 100%; height: auto; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 10px; }
+.figures div { background: var(--background-fill-secondary); border-radius: 8px;
+  padding: 9px 12px; }
+.figures span { display: block; color: var(--body-text-color-subdued); font-size: 0.8em;
+  line-height: 1.35; }
+.figures b { display: block; font-size: 1.2em; font-weight: 600; color: var(--body-text-color); }
+.clips { display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: 10px; }
+.clips figure { margin: 0; }
+.clips audio { width: 100%; height: 38px; }
+.clips figcaption { font-size: 0.8em; color: var(--body-text-color-subdued); }
+.dark .clips audio { color-scheme: dark; }
+@media (max-width: 640px) {
+  .gradio-container { padding: 8px !important; }
+  .figures, .clips { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .clips { grid-template-columns: minmax(0, 1fr); }
+}
+"""
+
+
+def looks() -> dict[str, Any]:
+    """Return what `gradio.Blocks.launch` takes for the page's looks: theme and css."""
+    import gradio as gr  # noqa: PLC0415  (optional, and slow to import)
+
+    sans = ["system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif"]
+    mono = ["ui-monospace", "Menlo", "Consolas", "monospace"]
+    theme = gr.themes.Base(
+        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=sans, font_mono=mono
+    ).set(
+        block_border_width="1px",
+        block_shadow="none",
+        block_radius="10px",
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+    )
+    return {"theme": theme, "css": _CSS}
