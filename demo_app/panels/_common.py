@@ -1,31 +1,26 @@
-"""What the panels share: the hall, the desk, errors in one line, files to hear and download."""
+"""What the panels share: the hall of all visitors, the desk above all panels, friendly errors."""
 
-import base64
 import html
-import io
 import logging
-import re
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
-from gradio import processing_utils
 
 from audiovq.errors import AudioError, AudioVQError, ConfigError
 
-from .. import guard, pictures
+from .. import guard
 from ..models import Facts, Shelf
 from ..settings import Settings
 from ..sound import Recording
 from ..work.corpus import Corpus
-from ..work.units import Clip
 
 Updates = list[Any]
-_LOG = logging.getLogger(__name__)
 STATE_SECONDS = 1800  # what a visitor made is forgotten after that long without a change
+PROGRESS = gr.Progress()  # the default that gradio looks for; it holds nothing of a visitor
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,7 @@ class Panel:
         on_model: gives their updates, by the model's name.
     """
 
-    depends: Sequence[Any] = field(default_factory=tuple)
+    depends: Sequence[Any] = ()
     on_model: Callable[[str | None], Updates] = field(default=lambda _: [])
 
 
@@ -96,54 +91,12 @@ def answering() -> Iterator[None]:
         raise
     except AudioVQError as error:
         raise refusal(error) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (the boundary: nothing else may be told)
         _LOG.exception("a panel failed")
         raise refusal(error) from None
 
 
 def refusal(error: Exception) -> gr.Error:
     """Return what a visitor is shown instead of an error."""
-    return gr.Error(
-        html.escape(guard.friendly(error)), title="That did not work", print_exception=False
-    )
-
-
-def file(data: bytes, name: str) -> str:
-    """Put bytes where the browser can fetch them; returns the path for a component."""
-    return processing_utils.save_bytes_to_cache(data, name, gr.utils.get_upload_folder())
-
-
-def wav(recording: Recording, what: str = "") -> str:
-    """Return a WAV file of a recording for a player; `what` goes into its name."""
-    return file(recording.wav(), f"{plain(recording.name)}{'-' if what else ''}{plain(what)}.wav")
-
-
-def plain(text: str) -> str:
-    """Return a text as part of a file name: letters, digits and dashes."""
-    return re.sub(r"[^\w.]+", "-", text).strip("-.")[:60]
-
-
-def picture(figure: Any, name: str) -> str:
-    """Return a PNG file of a figure for a picture component."""
-    return file(pictures.png(figure), f"{name}.png")
-
-
-def figures(items: Sequence[tuple[str, str, str]]) -> str:
-    """Return HTML of figures: name, value with its unit, and what it means."""
-    cells = [
-        f"<div><span>{html.escape(name)}</span><b>{html.escape(value)}</b>"
-        f"<span>{html.escape(about)}</span></div>"
-        for name, value, about in items
-    ]
-    return f'<div class="figures">{"".join(cells)}</div>'
-
-
-def clips(found: Sequence[Clip]) -> str:
-    """Return HTML of short clips to play; their sound is inside, so nothing is left behind."""
-    cells = [
-        f'<figure><audio controls preload="metadata" src="data:audio/wav;base64,'
-        f'{base64.b64encode(c.recording.wav()).decode()}"></audio>'
-        f"<figcaption>{html.escape(c.where)}</figcaption></figure>"
-        for c in found
-    ]
-    return f'<div class="clips">{"".join(cells)}</div>'
+    line = html.escape(guard.friendly(error), quote=False)
+    return gr.Error(line, title="That did not work", print_exception=False)

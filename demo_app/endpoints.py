@@ -1,0 +1,259 @@
+"""The same functions for programs: named endpoints of `gradio_client`, with documented arguments.
+
+Their components are never shown; gradio checks what arrives in them as it does on the page, and
+describes the endpoints by their labels (`Client(...).view_api()`).
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from audiovq.errors import ConfigError
+
+from .panels import compare as compare_panel
+from .panels import edit as edit_panel
+from .panels import generate as generate_panel
+from .panels import units as units_panel
+from .panels._common import Hall, answering
+from .panels._parts import wav
+from .work import compare, edit, generate, resynthesise, units, voice
+
+Endpoint = Callable[..., Any]
+
+
+def add(hall: Hall) -> None:
+    """Add the endpoints to the page that is being built."""
+    with gr.Column(visible=False):
+        for name, make in _ENDPOINTS.items():
+            function, inputs, outputs = make(hall)
+            gr.Button(name).click(function, inputs, outputs, api_name=name, show_progress="hidden")
+
+
+def _recording(what: str = "Recording: a WAV, FLAC, OGG or MP3 file") -> gr.Audio:
+    return gr.Audio(type="filepath", label=what)
+
+
+def _model(hall: Hall) -> gr.Dropdown:
+    names = hall.shelf.names()
+    return gr.Dropdown(names, label="Model: one of the names that /models gives")
+
+
+def _sound(label: str) -> gr.Audio:
+    return gr.Audio(type="filepath", label=label)
+
+
+def _number(label: str, value: float | None) -> gr.Number:
+    return gr.Number(value, label=label)
+
+
+def _models(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
+    def models() -> list[dict[str, Any]]:
+        """Return what the server's models are: names, rates, codebooks, speakers and priors."""
+        with answering():
+            return [
+                {
+                    **dataclasses.asdict(facts),
+                    "priors": [p.name for p in hall.shelf.priors(facts.name)],
+                }
+                for facts in hall.shelf.models()
+            ]
+
+    return models, [], [gr.JSON(label="Models: a list of name, sample_rate (Hz), bitrate (bit/s)")]
+
+
+def _resynthesise(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
+    def resynthesised(recording: str, model: str, codebooks: float) -> tuple[str, dict[str, Any]]:
+        """Pass a recording through a model and back: the reconstruction, and what it is worth."""
+        with answering():
+            facts, sound = hall.facts(model), hall.read(recording)
+            found = resynthesise.resynthesise(
+                hall.shelf.model(model), sound, int(codebooks) or None,
+                prior=hall.shelf.whole_prior(model),
+            )  # fmt: skip
+            return wav(found.reconstruction, facts.name), _figures(found)
+
+    inputs = [
+        _recording(),
+        _model(hall),
+        _number("Codebooks: of a residual model, how many of the first to use; 0: all", 0),
+    ]
+    return (
+        resynthesised,
+        inputs,
+        [
+            _sound("Reconstruction: a WAV file at the model's rate"),
+            gr.JSON(
+                label="Figures: rates (bit/s), scores with units, real_time_factor, codes (K, T)"
+            ),
+        ],
+    )
+
+
+def _figures(found: resynthesise.Resynthesis) -> dict[str, Any]:
+    return {
+        "rates": {r.name: r.bits_per_second for r in found.rates},
+        "scores": {s.name: {"value": s.value, "unit": s.unit, "why": s.why} for s in found.scores},
+        "real_time_factor": found.real_time_factor,
+        "codes": None if found.codes is None else found.codes.tolist(),
+        "notes": list(found.notes),
+    }
+
+
+def _compare(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
+    def compared(recording: str, models: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+        """Pass a recording through several models: a table, and each one's sound, equally loud."""
+        with answering():
+            if len(models) > compare_panel.MOST:
+                raise ConfigError(f"at most {compare_panel.MOST} models are compared at a time")
+            *_, last = compare.compare(hall.shelf.model, list(models), hall.read(recording))
+            table = {"header": last.header(), "rows": last.rows(), "failed": dict(last.failed)}
+            return table, [wav(e.heard, e.name) for e in last.entries]
+
+    models = gr.Dropdown(
+        hall.shelf.names(), multiselect=True, label="Models: names that /models gives"
+    )
+    return (
+        compared,
+        [_recording(), models],
+        [
+            gr.JSON(label="Table: header with units, rows, and why models failed"),
+            gr.File(file_count="multiple", label="Reconstructions: WAV files at one loudness"),
+        ],
+    )
+
+
+def _units(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
+    def found(recording: str, model: str) -> tuple[list[dict[str, Any]], list[str]]:
+        """Return the deduplicated units of a recording with their times, and as files."""
+        with answering():
+            hall.facts(model)
+            made = units.units(hall.shelf.model(model), hall.read(recording))
+            return [dataclasses.asdict(u) for u in made.units], units_panel.files_of(made)
+
+    return (
+        found,
+        [_recording(), _model(hall)],
+        [
+            gr.JSON(label="Units: codes, start (s), end (s), frames"),
+            gr.File(file_count="multiple", label="The same as .jsonl, .km and .csv"),
+        ],
+    )
+
+
+def _occurrences(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
+    def occurrences(recording: str, model: str, unit: float) -> list[dict[str, Any]]:
+        """Return where a unit of the first codebook occurs in a recording."""
+        with answering():
+            hall.facts(model)
+            made = units.units(hall.shelf.model(model), hall.read(recording))
+            return [dataclasses.asdict(u) for u in units.occurrences(made, [int(unit)])]
+
+    inputs = [_recording(), _model(hall), _number("Unit: a code of the first codebook", 0)]
+    return occurrences, inputs, [gr.JSON(label="Occurrences: start (s), end (s), frames")]
+
+
+def _edit(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
+    def edited(
+        recording: str, model: str, operation: str, start: float, end: float,
+        other_start: float, other_end: float, times: float, width: float,
+    ) -> str:  # fmt: skip
+        """Change a stretch of a recording's codes, and return how they sound then."""
+        with answering():
+            hall.facts(model)
+            chosen = hall.shelf.model(model)
+            wish = edit_panel.wish_of(operation, start, end, other_start, other_end, times, width)
+            begun = edit.begin(chosen, hall.read(recording))
+            most = hall.settings.max_seconds
+            return wav(edit.edit(chosen, begun, wish, max_seconds=most).recording, "edited")
+
+    return (
+        edited,
+        [
+            _recording(),
+            _model(hall),
+            gr.Dropdown(list(edit.OPERATIONS), value="repeat", label="Operation"),
+            _number("Start of the stretch (s)", 0.0),
+            _number("End of the stretch (s)", 0.5),
+            _number("Start of the stretch to swap with (s); of swap only", 0.0),
+            _number("End of the stretch to swap with (s); of swap only", 0.0),
+            _number("Times that the stretch is heard; of repeat only", 2),
+            _number("Codes that are looked at, an odd number; of smooth only", 5),
+        ],
+        [_sound("Edited: a WAV file at the model's rate")],
+    )
+
+
+def _voice(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
+    def converted(recording: str, model: str, speaker: str) -> str:
+        """Say a recording in the voice of a speaker of a speaker-conditioned model."""
+        with answering():
+            hall.facts(model)
+            chosen = hall.shelf.model(model)
+            made = voice.convert(chosen, hall.read(recording), speaker or None)
+            return wav(made.recording, speaker or "anyone")
+
+    speaker = gr.Textbox("", label="Speaker: a name that /models gives for the model; '': anyone")
+    return (
+        converted,
+        [_recording(), _model(hall), speaker],
+        [_sound("Converted: a WAV file at the model's rate")],
+    )
+
+
+def _generate(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
+    def generated(
+        model: str, prior: str, recording: str | None = None, pieces: float = 1,
+        seconds: float = 3, temperature: float = 1, top_k: float = 0, top_p: float = 1,
+        seed: float = 0, label: str = "",
+    ) -> list[str]:  # fmt: skip
+        """Draw new speech from a prior, or go on from a recording; returns the pieces."""
+        with answering():
+            hall.facts(model)
+            if not 1 <= pieces <= generate_panel.MOST or not 0 < seconds <= generate_panel.LONGEST:
+                raise ConfigError(
+                    f"{pieces:g} pieces of {seconds:g} s; at most {generate_panel.MOST} of "
+                    f"{generate_panel.LONGEST:g} s are made at a time"
+                )
+            priors = hall.shelf.prior(model, prior or _first_prior(hall, model))
+            wish = generate_panel.wish_of(pieces, seconds, temperature, top_k, top_p, seed, label)
+            prompt = hall.read(recording) if recording else None
+            made = generate.generate(hall.shelf.model(model), priors, wish, prompt)
+            return [wav(piece.recording, f"piece-{piece.number}") for piece in made]
+
+    return (
+        generated,
+        [
+            _model(hall),
+            gr.Textbox("", label="Prior: a name that /models gives for the model; '': the first"),
+            _recording("Recording to go on from; none: speech begins from nothing"),
+            _number("Pieces", 1),
+            _number("Length of each, with what it goes on from (s)", 3),
+            _number("Temperature: 0 takes the likeliest code", 1),
+            _number("Top-k: draw from so many codes only; 0: all", 0),
+            _number("Top-p: draw from the codes of this share of probability; 1: all", 1),
+            _number("Seed: the same one gives the same pieces", 0),
+            gr.Textbox("", label="Speaker, where the prior was told who speaks; '': any"),
+        ],
+        [gr.File(file_count="multiple", label="Pieces: WAV files")],
+    )
+
+
+def _first_prior(hall: Hall, model: str) -> str:
+    known = hall.shelf.priors(model)
+    if not known:
+        raise ConfigError(f"there is no prior of {model}")
+    return known[0].name
+
+
+_ENDPOINTS = {
+    "models": _models,
+    "resynthesise": _resynthesise,
+    "compare": _compare,
+    "units": _units,
+    "occurrences": _occurrences,
+    "edit": _edit,
+    "voice": _voice,
+    "generate": _generate,
+}

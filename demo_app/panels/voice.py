@@ -1,0 +1,139 @@
+"""Voice: the same words in another voice, with a model whose decoder is told who speaks."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from audiovq.errors import ConfigError
+
+from .. import pictures
+from ..work import voice as work
+from ._common import PROGRESS, Desk, Hall, Panel, Updates, answering
+from ._parts import image, picture, player, run_and_cancel, wav
+
+ABOUT = (
+    "A model whose decoder is told who speaks can say the recording's codes in another voice: "
+    "choose one by name, or let a second recording choose the voice that fits it best."
+)
+ANYONE = "no one in particular"
+
+
+def build(hall: Hall, desk: Desk) -> Panel:
+    """Put the panel on the page."""
+    gr.Markdown(ABOUT, elem_classes="note")
+    name = desk.model.value
+    missing = gr.Markdown(elem_classes="missing", elem_id="voice-missing", **_missing(hall, name))
+    speaker = gr.Dropdown(
+        label="Voice",
+        info="Speakers that the model was trained with.",
+        elem_id="voice-speaker",
+        **_speakers(hall, name),
+    )
+    run, stop = run_and_cancel("Convert", "voice")
+    outputs = _results()
+    find, cancel, reference, table = _by_example()
+
+    def go(
+        path: str | None, name: str | None, wanted: str, progress: Any = PROGRESS
+    ) -> Iterator[Updates]:
+        with answering():
+            yield from _run(hall, path, name, wanted, progress)
+
+    def seek(path: str | None, name: str | None, progress: Any = PROGRESS) -> Iterator[Updates]:
+        with answering():
+            yield from _find(hall, path, name, progress)
+
+    private: dict[str, Any] = {"api_visibility": "private"}
+    running = run.click(go, [desk.recording, desk.model, speaker], outputs, **private)
+    stop.click(None, cancels=[running], **private)
+    seeking = find.click(seek, [reference, desk.model], [table, speaker], **private)
+    cancel.click(None, cancels=[seeking], **private)
+    return Panel(
+        [missing, speaker],
+        lambda name: [gr.update(**_missing(hall, name)), gr.update(**_speakers(hall, name))],
+    )
+
+
+def _results() -> list[Any]:
+    with gr.Row():
+        original = player("Original", "voice-original")
+        result = player("In the chosen voice", "voice-result")
+    drawn = image("Spectrograms (dB): original and converted", "voice-picture")
+    return [original, result, drawn]
+
+
+def _by_example() -> tuple[gr.Button, gr.Button, gr.Audio, gr.Dataframe]:
+    with gr.Accordion("Choose the voice by a recording", open=False):
+        gr.Markdown(
+            "The model knows a table of voices and cannot take on any other. Each of them is "
+            "tried on this recording; the one that it is reproduced best with is chosen above.",
+            elem_classes="note",
+        )
+        reference = gr.Audio(
+            label="Reference: a few seconds of the voice you want",
+            type="filepath",
+            sources=["upload", "microphone"],
+            buttons=[],
+            elem_id="voice-reference",
+        )
+        find, cancel = run_and_cancel("Find the nearest voice", "voice-find")
+        table = gr.Dataframe(
+            headers=["voice", "log-mel distance (dB)"],
+            label="Nearest voices, best first",
+            interactive=False,
+            type="array",
+            elem_id="voice-table",
+        )
+    return find, cancel, reference, table
+
+
+def _missing(hall: Hall, name: str | None) -> dict[str, Any]:
+    if name and hall.shelf.facts(name).speakers:
+        return {"value": "", "visible": False}
+    able = [f.name for f in hall.shelf.models() if f.speakers]
+    if able:
+        why = f"This model takes no speaker. Choose {' or '.join(able)} at the top of the page."
+    else:
+        why = (
+            "None of the models here takes a speaker. Train one with `decoder.name=conv_speaker` "
+            "and start the demo with `--models` and its folder."
+        )
+    return {"value": why, "visible": True}
+
+
+def _speakers(hall: Hall, name: str | None) -> dict[str, Any]:
+    known = hall.shelf.facts(name).speakers if name else ()
+    choices = [*known, ANYONE] if known else []
+    return {"choices": choices, "value": choices[0] if choices else None, "visible": bool(known)}
+
+
+def _run(
+    hall: Hall, path: str | None, name: str | None, wanted: str, progress: Any
+) -> Iterator[Updates]:
+    facts = hall.facts(name)
+    if not facts.speakers:
+        raise ConfigError(f"{facts.name} takes no speaker: choose a model that does")
+    progress(0.0, desc="Reading the recording")
+    recording = hall.read(path)
+    yield [gr.skip()] * 3
+    progress(0.3, desc="Converting")
+    speaker = None if wanted == ANYONE else wanted
+    found = work.convert(hall.shelf.model(facts.name), recording, speaker)
+    told = {"original": found.original, wanted: found.recording}
+    yield [
+        wav(found.original, "original"), wav(found.recording, wanted),
+        picture(pictures.sounds(told), "voices"),
+    ]  # fmt: skip
+
+
+def _find(hall: Hall, path: str | None, name: str | None, progress: Any) -> Iterator[Updates]:
+    facts = hall.facts(name)
+    progress(0.0, desc="Reading the reference")
+    if not path:
+        raise ConfigError("there is no reference recording yet: upload or record one")
+    reference = hall.read(path)
+    for tried in work.nearest(hall.shelf.model(facts.name), reference):
+        progress(tried.done, desc="Trying voices")
+        rows = [[speaker, f"{distance:.2f}"] for speaker, distance in tried.speakers[:10]]
+        yield [rows, gr.update(value=tried.speakers[0][0])]
