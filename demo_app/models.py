@@ -1,11 +1,27 @@
 """The shelf: which models and priors there are; loaded when asked for, a few kept in memory."""
 
-from collections.abc import Mapping, Sequence
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from audiovq.autoencoder import Autoencoder
+import torch
+
+import audiovq
+from audiovq import prior as trained_priors
+from audiovq import registry
+from audiovq.autoencoder import Autoencoder, AutoencoderConfig
+from audiovq.bottlenecks._base import DiscreteBottleneck
+from audiovq.errors import AudioVQError, CheckpointError, ConfigError
 from audiovq.prior import TrainedPrior
+from audiovq.prior._release import About
+
+from .places import Place, survey
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +74,12 @@ class PriorFacts:
         name: what visitors choose it by.
         parts: names of the priors, in the order of drawing.
         labels: names that it knows (of speakers), empty if it takes none.
-        seconds: how much of a prompt's end it hears; None: all.
         title: a line for menus.
     """
 
     name: str
     parts: tuple[str, ...]
     labels: tuple[str, ...]
-    seconds: float | None
     title: str
 
 
@@ -81,6 +95,9 @@ class Shelf:
         in_memory: models, and as many priors, that are kept; the one used longest ago goes first.
         device: where they compute.
 
+    Attributes:
+        notes: what was found and cannot be used: name and one line each.
+
     Raises:
         ConfigError: a folder does not exist.
     """
@@ -93,20 +110,30 @@ class Shelf:
         in_memory: int = 3,
         device: str = "cpu",
     ) -> None:
-        raise NotImplementedError
-
-    @property
-    def notes(self) -> Mapping[str, str]:
-        """What was found and cannot be used: name and one line each."""
-        raise NotImplementedError
+        places, notes = survey([Path(f) for f in folders], _shipped() if shipped else {})
+        self.notes: dict[str, str] = notes
+        self._device = torch.device(device)
+        self._models: dict[str, tuple[Place, Facts]] = {}
+        self._priors: dict[str, tuple[Place, About]] = {}
+        for name, place in places.items():
+            if isinstance(place.about, About):
+                self._priors[name] = (place, place.about)
+                continue
+            try:
+                self._models[name] = (place, _facts(name, place.about))
+            except (AudioVQError, RuntimeError, MemoryError) as error:
+                self.notes[name] = f"not a usable model config: {error}"
+        self._hashes: dict[str, tuple[tuple[int, int], str]] = {}
+        self._kept_models = _Kept(self._load_model, in_memory)
+        self._kept_priors = _Kept(self._load_prior, in_memory)
 
     def models(self) -> list[Facts]:
         """Return every model, shipped ones first, then by name."""
-        raise NotImplementedError
+        return [facts for _, facts in self._models.values()]
 
     def names(self) -> list[str]:
         """Return the names of all models, in the same order."""
-        raise NotImplementedError
+        return list(self._models)
 
     def facts(self, name: str) -> Facts:
         """Return what a model is.
@@ -114,7 +141,7 @@ class Shelf:
         Raises:
             ConfigError: there is none of that name.
         """
-        raise NotImplementedError
+        return self._known(name)[1]
 
     def model(self, name: str) -> Autoencoder:
         """Return a model, ready for use.
@@ -123,7 +150,7 @@ class Shelf:
             ConfigError: there is none of that name.
             CheckpointError: its files are damaged, or gone.
         """
-        raise NotImplementedError
+        return self._kept_models.get(self._known(name)[0])
 
     def priors(self, name: str) -> list[PriorFacts]:
         """Return what can draw the codes of a model; empty if nothing can.
@@ -131,7 +158,8 @@ class Shelf:
         Raises:
             ConfigError: there is no model of that name.
         """
-        raise NotImplementedError
+        facts = self.facts(name)
+        return [_describe(parts) for parts in self._sets(facts)]
 
     def prior(self, model: str, prior: str) -> list[TrainedPrior]:
         """Return the priors of one of `priors(model)`, in the order of drawing.
@@ -139,16 +167,196 @@ class Shelf:
         Raises:
             ConfigError: there is none of that name.
         """
-        raise NotImplementedError
+        known = {found.name: found for found in self.priors(model)}
+        if prior not in known:
+            raise ConfigError(
+                f"no prior {str(prior)[:80]!r} of {model}; known: {', '.join(known) or 'none'}"
+            )
+        return [self._kept_priors.get(self._priors[part][0]) for part in known[prior].parts]
 
-    def whole_prior(self, name: str) -> TrainedPrior | None:
-        """Return a prior that can write a model's codes into a compressed file, if there is one."""
-        raise NotImplementedError
+    def whole_prior(self, name: str, codebooks: int | None = None) -> TrainedPrior | None:
+        """Return a prior that can write a model's codes into a compressed file, if there is one.
+
+        Args:
+            name: of the model.
+            codebooks: the first so many rows of its codes; None: all.
+        """
+        sizes = self.facts(name).codebook_sizes[:codebooks]
+        for place, about in self._of(name):
+            first = about.part is None or about.part.is_first
+            if first and about.codes.codebook_sizes == sizes and not _needs_more(about):
+                return self._kept_priors.get(place)
+        return None
 
     def with_priors(self) -> list[str]:
         """Return the names of the models that a prior is there for."""
-        raise NotImplementedError
+        return [name for name in self._models if self.priors(name)]
 
     def loaded(self) -> list[str]:
         """Return the names of the models that are in memory."""
-        raise NotImplementedError
+        return self._kept_models.names()
+
+    def _known(self, name: str) -> tuple[Place, Facts]:
+        if not isinstance(name, str) or name not in self._models:
+            raise ConfigError(
+                f"no model {str(name)[:80]!r} here; there are {len(self._models)}: "
+                f"{', '.join(list(self._models)[:8])}"
+            )
+        return self._models[name]
+
+    def _of(self, name: str) -> Iterator[tuple[Place, About]]:
+        """Yield the priors of a model's codes."""
+        place, facts = self._known(name)
+        like = [found for found in self._priors.values() if _like(found[1], facts)]
+        mine = self._fingerprint(place) if like else ""
+        yield from (found for found in like if found[1].codes.model_hash == mine)
+
+    def _sets(self, facts: Facts) -> Iterator[list[tuple[Place, About]]]:
+        """Yield priors that together draw every row, each in an order that they can be drawn in."""
+        usable = [(p, a) for p, a in self._of(facts.name) if not _needs_more(a)]
+        rows = set(range(facts.num_codebooks))
+        for place, about in usable:
+            chain, done = [(place, about)], set(_rows(about))
+            if about.part is not None and about.part.given:
+                continue  # of what others draw first
+            while done < rows:
+                fitting = (u for u in usable if _follows(u[1], done))
+                if (after := next(fitting, None)) is None:
+                    break
+                chain.append(after)
+                done |= set(_rows(after[1]))
+            if done == rows:
+                yield chain
+
+    def _fingerprint(self, place: Place) -> str:
+        stamp = place.stamp()
+        if self._hashes.get(place.name, (None, ""))[0] != stamp:
+            self._hashes[place.name] = (stamp, _named(audiovq.load, place).fingerprint())
+        return self._hashes[place.name][1]
+
+    def _load_model(self, place: Place) -> Autoencoder:
+        model = _named(audiovq.load, place).to(self._device)
+        # What a first pass finds out about the machine's kernels takes most of a second: not of
+        # the first visitor's real-time factor.
+        moment = torch.zeros(1, 1, model.sample_rate // 5, device=self._device)
+        model.decode_embedding(model.embed(moment, exact=True))
+        return model
+
+    def _load_prior(self, place: Place) -> TrainedPrior:
+        found = _named(trained_priors.load, place)
+        found.module.to(self._device)
+        return found
+
+
+class _Kept(Generic[T]):
+    """The few things that were asked for last; read again when their file changes."""
+
+    def __init__(self, load: Callable[[Place], T], most: int) -> None:
+        self._load, self._most = load, max(1, most)
+        self._held: OrderedDict[str, tuple[tuple[int, int], T]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, place: Place) -> T:
+        stamp = place.stamp()
+        with self._lock:  # also while it loads: two visitors do not load the same twice
+            held = self._held.get(place.name)
+            if held is None or held[0] != stamp:
+                self._held.pop(place.name, None)
+                while len(self._held) >= self._most:  # before loading: never one more in memory
+                    self._held.popitem(last=False)
+                held = self._held[place.name] = (stamp, self._load(place))
+            self._held.move_to_end(place.name)
+            return held[1]
+
+    def names(self) -> list[str]:
+        return list(self._held)
+
+
+def _shipped() -> dict[str, Path]:
+    """Return the folders of the models and priors that come with the package, by name."""
+    found: dict[str, Any] = getattr(audiovq, "models", dict)()
+    return {name: Path(shipped.folder) for name, shipped in found.items()}
+
+
+def _named(load: Callable[[Path], T], place: Place) -> T:
+    """Load what is at a place; an error names it as visitors do."""
+    try:
+        return load(place.folder)
+    except CheckpointError as error:
+        raise CheckpointError(str(error).replace(str(place.folder), place.name)) from None
+
+
+def _facts(name: str, config: AutoencoderConfig) -> Facts:
+    """Return what a model is, of which only the bottleneck is built: the rest costs 0.2 s."""
+    with torch.random.fork_rng(devices=[]):
+        bottleneck = registry.owner("bottlenecks", config.bottleneck).cls(config.bottleneck)
+    discrete = bottleneck if isinstance(bottleneck, DiscreteBottleneck) else None
+    sizes = () if discrete is None else discrete.codebook_sizes
+    hop = math.prod(config.encoder.strides) * bottleneck.stride
+    frame_rate = config.sample_rate / hop
+    bitrate = None if discrete is None else frame_rate * sum(math.log2(n) for n in sizes)
+    title = f"{name}: {config.bottleneck.name}, {config.sample_rate / 1000:g} kHz"
+    if bitrate is not None:
+        rows = f"{len(sizes)} \u00d7 " if len(sizes) > 1 else ""
+        title += f", {frame_rate:g} Hz, {rows}{max(sizes)} codes, {bitrate:,.0f} bit/s"
+    return Facts(
+        name=name,
+        bottleneck=config.bottleneck.name,
+        sample_rate=config.sample_rate,
+        hop_length=hop,
+        frame_rate=frame_rate,
+        codebook_sizes=sizes,
+        layout=() if discrete is None else discrete.layout,
+        bitrate=bitrate,
+        prefixes=() if discrete is None else _prefixes(discrete),
+        speakers=tuple(getattr(config.decoder, "speakers", ())),
+        title=title,
+    )
+
+
+def _prefixes(bottleneck: DiscreteBottleneck) -> tuple[int, ...]:
+    """Return the numbers of first rows that a bottleneck can decode."""
+    found = []
+    for number in range(1, len(bottleneck.codebook_sizes) + 1):
+        try:
+            bottleneck.decode(torch.zeros(1, number, 1, dtype=torch.int64))
+        except ConfigError:
+            continue
+        found.append(number)
+    return tuple(found)
+
+
+def _rows(about: About) -> tuple[int, ...]:
+    own = range(len(about.codes.codebook_sizes))
+    return tuple(own) if about.part is None else about.part.rows
+
+
+def _like(about: About, facts: Facts) -> bool:
+    """Whether a prior may be of a model, which only the model's weights can tell."""
+    codes, part = about.codes, about.part
+    sizes = codes.codebook_sizes if part is None else part.codebook_sizes
+    mine = (facts.sample_rate, facts.hop_length, facts.codebook_sizes[: len(sizes)])
+    return (codes.sample_rate, codes.hop_length, sizes) == mine
+
+
+def _needs_more(about: About) -> bool:
+    """Whether a prior must be given what no other prior of this model draws."""
+    return about.given_codes is not None or about.given_features is not None
+
+
+def _follows(about: About, done: set[int]) -> bool:
+    """Whether a prior draws other rows, given none but those that are there."""
+    given = set() if about.part is None else set(about.part.given)
+    return given <= done and not done & set(_rows(about))
+
+
+def _describe(parts: Sequence[tuple[Place, About]]) -> PriorFacts:
+    names = tuple(place.name for place, _ in parts)
+    labels = sorted({label for _, about in parts for label in about.labels})
+    kinds = " + ".join(about.prior.name for _, about in parts)
+    return PriorFacts(
+        name=" + ".join(names),
+        parts=names,
+        labels=tuple(labels),
+        title=f"{' + '.join(names)}: {kinds}",
+    )

@@ -49,10 +49,14 @@ def normal(keys: Int[Tensor, "B"], name: str, size: int) -> Float[Tensor, "B {si
     return (-2.0 * radius.log()).sqrt() * angle.cos()
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _salt(name: str) -> int:
     """Return 64 bits of the name's hash; to torch.compile, which cannot trace it, a constant."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little", signed=True)
+
+
+# What torch.compiler.assume_constant_result does, after importing the compiler, which takes as
+# long as torch itself.
+_salt._dynamo_marked_constant = True  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _mix(x: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
