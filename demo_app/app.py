@@ -71,9 +71,8 @@ def build(settings: Settings) -> gr.Blocks:
 def page(hall: Hall) -> gr.Blocks:
     """Return the page of a hall."""
     keep = (hall.settings.sweep_seconds, hall.settings.keep_seconds)
-    blocks = gr.Blocks(
-        title="audiovq", analytics_enabled=False, delete_cache=keep, fill_width=False
-    ) as blocks:
+    blocks = gr.Blocks(title="audiovq", analytics_enabled=False, delete_cache=keep)
+    with blocks:
         gr.Markdown(
             "# audiovq\nDiscrete codes from speech: hear, see and use them.", elem_id="title"
         )
@@ -116,13 +115,19 @@ def _desk(hall: Hall) -> tuple[Desk, gr.HTML]:
         with gr.Column(scale=2, min_width=320):
             model = gr.Dropdown(
                 [(f.title, f.name) for f in hall.shelf.models()],
-                value=names[0] if names else None,
+                value=_first(hall),
                 label="Model",
                 info="What turns the recording into codes and back, in every panel.",
                 elem_id="model",
             )
             facts = gr.HTML(_facts(hall, model.value), elem_id="facts")
     return Desk(recording, model), facts
+
+
+def _first(hall: Hall) -> str | None:
+    """Return the model to begin with: one that has codes, if there is any."""
+    known = hall.shelf.models()
+    return next((f.name for f in sorted(known, key=lambda f: not f.is_discrete)), None)
 
 
 def _example(filename: str) -> str:

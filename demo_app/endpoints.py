@@ -16,7 +16,7 @@ from .panels import compare as compare_panel
 from .panels import edit as edit_panel
 from .panels import generate as generate_panel
 from .panels import units as units_panel
-from .panels._common import Hall, answering
+from .panels._common import Hall, Number, answering
 from .panels._parts import wav
 from .work import compare, edit, generate, resynthesise, units, voice
 
@@ -64,7 +64,7 @@ def _models(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 
 def _resynthesise(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def resynthesised(recording: str, model: str, codebooks: float) -> tuple[str, dict[str, Any]]:
+    def resynthesised(recording: str, model: str, codebooks: Number) -> tuple[str, dict[str, Any]]:
         """Pass a recording through a model and back: the reconstruction, and what it is worth."""
         with answering():
             facts, sound = hall.facts(model), hall.read(recording)
@@ -143,7 +143,7 @@ def _units(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 
 def _occurrences(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def occurrences(recording: str, model: str, unit: float) -> list[dict[str, Any]]:
+    def occurrences(recording: str, model: str, unit: Number) -> list[dict[str, Any]]:
         """Return where a unit of the first codebook occurs in a recording."""
         with answering():
             hall.facts(model)
@@ -156,8 +156,8 @@ def _occurrences(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 def _edit(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
     def edited(
-        recording: str, model: str, operation: str, start: float, end: float,
-        other_start: float, other_end: float, times: float, width: float,
+        recording: str, model: str, operation: str, start: Number, end: Number,
+        other_start: Number, other_end: Number, times: Number, width: Number,
     ) -> str:  # fmt: skip
         """Change a stretch of a recording's codes, and return how they sound then."""
         with answering():
@@ -204,9 +204,9 @@ def _voice(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 def _generate(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
     def generated(
-        model: str, prior: str, recording: str | None = None, pieces: float = 1,
-        seconds: float = 3, temperature: float = 1, top_k: float = 0, top_p: float = 1,
-        seed: float = 0, label: str = "",
+        model: str, prior: str, recording: str | None = None, pieces: Number = 1,
+        seconds: Number = 3, temperature: Number = 1, top_k: Number = 0, top_p: Number = 1,
+        seed: Number = 0, label: str = "",
     ) -> list[str]:  # fmt: skip
         """Draw new speech from a prior, or go on from a recording; returns the pieces."""
         with answering():

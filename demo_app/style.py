@@ -42,5 +42,14 @@ def looks() -> dict[str, Any]:
         block_radius="10px",
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
+        body_text_color_subdued="*neutral_600",  # the default's contrast is 2.6, too little
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        link_text_color="*primary_700",
     )
     return {"theme": theme, "css": _CSS}

@@ -18,6 +18,7 @@ from ..sound import Recording
 from ..work.corpus import Corpus
 
 Updates = list[Any]
+Number = Any  # what a control for numbers sends: int or float, and None where it was emptied
 STATE_SECONDS = 1800  # what a visitor made is forgotten after that long without a change
 PROGRESS = gr.Progress()  # the default that gradio looks for; it holds nothing of a visitor
 _LOG = logging.getLogger(__name__)

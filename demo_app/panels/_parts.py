@@ -29,8 +29,8 @@ def player(label: str, elem_id: str, **more: Any) -> gr.Audio:
     )
 
 
-def image(label: str, elem_id: str, **more: Any) -> gr.Image:
-    """Return a place for a picture."""
+def image(label: str, elem_id: str) -> gr.Image:
+    """Return a place for a picture; it takes room once there is one (`show`)."""
     return gr.Image(
         label=label,
         alt_text=label,
@@ -39,8 +39,13 @@ def image(label: str, elem_id: str, **more: Any) -> gr.Image:
         buttons=["download", "fullscreen"],
         elem_id=elem_id,
         elem_classes="picture",
-        **more,
+        visible=False,
     )
+
+
+def show(figure: "Figure", name: str) -> Any:
+    """Return the update that shows a figure as a PNG."""
+    return gr.update(value=picture(figure, name), visible=True)
 
 
 def run_and_cancel(label: str, elem_id: str) -> tuple[gr.Button, gr.Button]:

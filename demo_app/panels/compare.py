@@ -12,7 +12,7 @@ from .. import pictures
 from ..work import compare as work
 from ..work.loudness import HOW
 from ._common import PROGRESS, Desk, Hall, Panel, Updates, answering
-from ._parts import image, picture, player, run_and_cancel, wav
+from ._parts import image, player, run_and_cancel, show, wav
 
 ABOUT = (
     "The same recording through several models: what each costs in bits, how far it is from the "
@@ -74,7 +74,7 @@ def _run(hall: Hall, path: str | None, chosen: Sequence[str], progress: Any) -> 
     progress(0.0, desc="Reading the recording")
     recording = hall.read(path)
     hidden = [gr.update(value=None, visible=False)] * MOST
-    yield [None, None, "", None, *hidden]
+    yield [None, hidden[0], "", None, *hidden]
     progress(0.05, desc=f"Model 1 of {len(chosen)}")
     for found in work.compare(hall.shelf.model, list(chosen), recording):
         yield _shown(found)
@@ -91,6 +91,6 @@ def _shown(found: work.Comparison) -> Updates:
     failed = "".join(
         f"<p>{html.escape(name)}: {html.escape(why)}</p>" for name, why in found.failed.items()
     )
-    drawn = picture(pictures.rate_distortion(found), "rate-distortion") if found.entries else None
+    drawn = show(pictures.rate_distortion(found), "rate-distortion") if found.entries else gr.skip()
     table = gr.update(value=found.rows(), headers=found.header())
     return [table, drawn, failed, wav(found.original, "original"), *players, *hidden]

@@ -10,8 +10,8 @@ from audiovq.errors import ConfigError
 from .. import pictures
 from ..models import Facts
 from ..work import edit as work
-from ._common import STATE_SECONDS, Desk, Hall, Panel, Updates, answering
-from ._parts import image, picture, player, wav
+from ._common import STATE_SECONDS, Desk, Hall, Number, Panel, Updates, answering
+from ._parts import image, player, show, wav
 
 ABOUT = (
     "Codes can be cut and moved like letters. Choose a stretch of time and what to do with its "
@@ -42,7 +42,7 @@ class Session:
     """
 
     model: str
-    path: str
+    path: str | None
     steps: tuple[work.Edited, ...]
 
 
@@ -58,7 +58,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     state = gr.State(None, time_to_live=STATE_SECONDS)
     outputs = [state, *_results()]
 
-    def apply(session: Session | None, path: str, name: str, *values: Any) -> Updates:
+    def apply(session: Session | None, path: str | None, name: str | None, *values: Any) -> Updates:
         with answering():
             return _apply(hall, session, path, name, wish_of(*values))
 
@@ -66,7 +66,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
         with answering():
             return _back(hall, session)
 
-    def fresh(path: str, name: str) -> Updates:
+    def fresh(path: str | None, name: str) -> Updates:
         with answering():
             return _shown(_begun(hall, path, hall.facts(name)), hall.facts(name))
 
@@ -84,8 +84,8 @@ def build(hall: Hall, desk: Desk) -> Panel:
 
 
 def wish_of(
-    operation: str, start: float, end: float, other_start: float, other_end: float,
-    times: float, width: float,
+    operation: str, start: Number, end: Number, other_start: Number, other_end: Number,
+    times: Number, width: Number,
 ) -> work.Edit:  # fmt: skip
     """Return an edit as the controls state it."""
     return work.Edit(
@@ -156,13 +156,15 @@ def _results() -> list[Any]:
     return [before, after, drawn, told]
 
 
-def _begun(hall: Hall, path: str, facts: Facts) -> Session:
+def _begun(hall: Hall, path: str | None, facts: Facts) -> Session:
     recording = hall.read(path)
     begun = work.begin(hall.shelf.model(facts.name), recording)
     return Session(facts.name, path, (begun,))
 
 
-def _apply(hall: Hall, session: Session | None, path: str, name: str, wish: work.Edit) -> Updates:
+def _apply(
+    hall: Hall, session: Session | None, path: str | None, name: str | None, wish: work.Edit
+) -> Updates:
     facts = hall.facts(name)
     if not facts.is_discrete:
         raise ConfigError(_MISSING)
@@ -184,7 +186,7 @@ def _back(hall: Hall, session: Session | None) -> Updates:
 def _shown(session: Session, facts: Facts) -> Updates:
     first, last = session.steps[0], session.steps[-1]
     previous = session.steps[-2] if len(session.steps) > 1 else first
-    drawn = picture(pictures.edited(previous, last, facts.frame_rate), "edit")
+    drawn = show(pictures.edited(previous, last, facts.frame_rate), "edit")
     told = (
         f"{len(session.steps) - 1} edits that can be taken back; {last.codes.shape[-1]} frames, "
         f"{last.recording.seconds:.2f} s (at first {first.recording.seconds:.2f} s)"

@@ -8,7 +8,7 @@ import gradio as gr
 from audiovq.errors import ConfigError
 
 from ..work import generate as work
-from ._common import PROGRESS, Desk, Hall, Panel, Updates, answering
+from ._common import PROGRESS, Desk, Hall, Number, Panel, Updates, answering
 from ._parts import player, run_and_cancel, wav
 
 ABOUT = (
@@ -67,8 +67,8 @@ def build(hall: Hall, desk: Desk) -> Panel:
 
 
 def wish_of(
-    pieces: float, seconds: float, temperature: float, top_k: float, top_p: float, seed: float,
-    label: str | None,
+    pieces: Number, seconds: Number, temperature: Number, top_k: Number, top_p: Number,
+    seed: Number, label: str | None,
 ) -> work.Wish:  # fmt: skip
     """Return a wish as the controls state it, where 0 codes and a share of 1 mean no limit."""
     return work.Wish(
@@ -143,7 +143,12 @@ def _labels(hall: Hall, model: str | None, prior: str | None) -> dict[str, Any]:
 
 
 def _run(
-    hall: Hall, path: str | None, name: str | None, prior: str | None, values: Any, progress: Any
+    hall: Hall,
+    path: str | None,
+    name: str | None,
+    prior: str | None,
+    values: tuple[Any, ...],
+    progress: Any,
 ) -> Iterator[Updates]:
     facts = hall.facts(name)
     if not prior:

@@ -8,8 +8,8 @@ import gradio as gr
 from .. import pictures
 from ..models import Facts
 from ..work import resynthesise as work
-from ._common import PROGRESS, Desk, Hall, Panel, Updates, answering
-from ._parts import figures, file, image, picture, plain, player, run_and_cancel, wav
+from ._common import PROGRESS, Desk, Hall, Number, Panel, Updates, answering
+from ._parts import figures, file, image, plain, player, run_and_cancel, show, wav
 
 ABOUT = (
     "The recording is turned into codes by the model's encoder and back into sound by its decoder. "
@@ -33,7 +33,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     outputs = _results()
 
     def go(
-        path: str | None, name: str | None, count: float, progress: Any = PROGRESS
+        path: str | None, name: str | None, count: Number, progress: Any = PROGRESS
     ) -> Iterator[Updates]:
         with answering():
             yield from _run(hall, path, name, count, progress)
@@ -84,7 +84,7 @@ def _results() -> list[Any]:
 
 
 def _run(
-    hall: Hall, path: str | None, name: str | None, count: float, progress: Any
+    hall: Hall, path: str | None, name: str | None, count: Number, progress: Any
 ) -> Iterator[Updates]:
     progress(0.0, desc="Reading the recording")
     facts, recording = hall.facts(name), hall.read(path)
@@ -97,7 +97,7 @@ def _run(
     heard.append(figures(figures_of(found)))
     progress(0.8, desc="Drawing")
     yield [*heard, gr.skip(), gr.skip(), gr.skip()]
-    spectra = picture(pictures.spectrograms(found), "spectrograms")
+    spectra = show(pictures.spectrograms(found), "spectrograms")
     avq = None if found.codes is None else work.compressed(model, found, prior)
     yield [*heard, spectra, *_of_codes(found, facts, avq)]
 
@@ -108,6 +108,6 @@ def _of_codes(found: work.Resynthesis, facts: Facts, avq: bytes | None) -> Updat
     drawn = pictures.codes(found.codes, found.codebook_sizes, found.layout, facts.frame_rate)
     target = file(avq, f"{plain(found.original.name)}.avq")
     return [
-        gr.update(value=picture(drawn, "codes"), visible=True),
+        show(drawn, "codes"),
         gr.update(value=target, interactive=True, visible=True),
     ]

@@ -13,7 +13,7 @@ from audiovq.errors import ConfigError
 from .. import pictures
 from ..work import units as work
 from ._common import PROGRESS, STATE_SECONDS, Desk, Hall, Panel, Updates, answering
-from ._parts import clips, figures, file, image, picture, run_and_cancel
+from ._parts import clips, figures, file, image, run_and_cancel, show
 
 ABOUT = (
     "Runs of equal codes are units: something like the letters of the model's own alphabet of "
@@ -114,7 +114,7 @@ def _run(
     progress(0.7, desc="Drawing")
     table = gr.update(value=found.rows(), headers=found.header())
     yield [
-        found, picture(pictures.units(found), "units"), table, figures(figures_of(found)),
+        found, show(pictures.units(found), "units"), table, figures(figures_of(found)),
         *_downloads(found), "",
     ]  # fmt: skip
 
@@ -152,7 +152,7 @@ def _click(hall: Hall, found: work.Found | None, row: int) -> Updates:
         _in_corpus(hall, found, unit),
     ]
     marked = pictures.units(found, unit.codes)
-    return [picture(marked, f"unit-{unit.label}"), "".join(heard)]
+    return [show(marked, f"unit-{unit.label}"), "".join(heard)]
 
 
 def _in_corpus(hall: Hall, found: work.Found, unit: work.Unit) -> str:

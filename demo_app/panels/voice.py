@@ -10,7 +10,7 @@ from audiovq.errors import ConfigError
 from .. import pictures
 from ..work import voice as work
 from ._common import PROGRESS, Desk, Hall, Panel, Updates, answering
-from ._parts import image, picture, player, run_and_cancel, wav
+from ._parts import image, player, run_and_cancel, show, wav
 
 ABOUT = (
     "A model whose decoder is told who speaks can say the recording's codes in another voice: "
@@ -35,7 +35,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     find, cancel, reference, table = _by_example()
 
     def go(
-        path: str | None, name: str | None, wanted: str, progress: Any = PROGRESS
+        path: str | None, name: str | None, wanted: str | None, progress: Any = PROGRESS
     ) -> Iterator[Updates]:
         with answering():
             yield from _run(hall, path, name, wanted, progress)
@@ -109,7 +109,7 @@ def _speakers(hall: Hall, name: str | None) -> dict[str, Any]:
 
 
 def _run(
-    hall: Hall, path: str | None, name: str | None, wanted: str, progress: Any
+    hall: Hall, path: str | None, name: str | None, wanted: str | None, progress: Any
 ) -> Iterator[Updates]:
     facts = hall.facts(name)
     if not facts.speakers:
@@ -119,11 +119,12 @@ def _run(
     yield [gr.skip()] * 3
     progress(0.3, desc="Converting")
     speaker = None if wanted == ANYONE else wanted
+    wanted = wanted or ANYONE
     found = work.convert(hall.shelf.model(facts.name), recording, speaker)
     told = {"original": found.original, wanted: found.recording}
     yield [
         wav(found.original, "original"), wav(found.recording, wanted),
-        picture(pictures.sounds(told), "voices"),
+        show(pictures.sounds(told), "voices"),
     ]  # fmt: skip
 
 
