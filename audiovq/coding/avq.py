@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from audiovq import inference
 from audiovq.coding._base import CodeCoder
 from audiovq.coding.coders import prior_hash, to_read, to_write
 from audiovq.coding.container import Container, assemble, checksum
@@ -68,16 +69,62 @@ def compress_blocks(
             length += block.shape[-1]
             yield block
 
+    codes = (part[0, :rows].cpu() for part in model.encode_blocks(counted()))
+    written = _written(coder, codes, frames)
+    return _assembled(model, coder, frames, length, written)
+
+
+def compress_codes(
+    model: "Autoencoder",
+    codes: Int[Tensor, "K T"],
+    length: int,
+    prior: "TrainedPrior | CodeCoder | None" = None,
+    *,
+    block_seconds: float = 60.0,
+) -> bytes:
+    """Return codes as the bytes of a compressed file, as `compress` makes of their waveform.
+
+    Args:
+        model: whose codes they are.
+        codes: all rows, or the first ones, on the CPU.
+        length: of the waveform (samples).
+        prior: as in `compress`.
+        block_seconds: as in `compress`.
+
+    Raises:
+        ConfigError: codes and length are not of this model.
+    """
+    coder = to_write(model, prior, len(codes))
+    inference.check_codes(codes.unsqueeze(0), model.codebook_sizes)
+    inference.fit_lengths(length, 1, codes.shape[1], model.hop_length)
+    frames = block_frames(block_seconds, model.frame_rate, len(codes))
+    return _assembled(model, coder, frames, length, _written(coder, [codes], frames))
+
+
+def _written(
+    coder: CodeCoder, parts: Iterable[Int[Tensor, "K _"]], frames: int
+) -> tuple[list[int], list[bytes]]:
+    """Return the checksum and the payload of each block of codes that arrive in parts."""
     checksums: list[int] = []
     payloads: list[bytes] = []
-    codes = (part[0, :rows].cpu() for part in model.encode_blocks(counted()))
-    each = _in_blocks(codes, frames)
-    while group := list(islice(each, _together(frames, rows))):
+    each = _in_blocks(parts, frames)
+    while group := list(islice(each, _together(frames, len(coder.codebook_sizes)))):
         for block, payload in zip(group, coder.encode(group), strict=True):
             checksums.append(checksum(len(checksums), block, payload))
             payloads.append(payload)
+    return checksums, payloads
+
+
+def _assembled(
+    model: "Autoencoder",
+    coder: CodeCoder,
+    frames: int,
+    length: int,
+    written: tuple[list[int], list[bytes]],
+) -> bytes:
+    """Return the bytes of a whole file of blocks of so many frames."""
     header = Header(
-        codebooks=rows,
+        codebooks=len(coder.codebook_sizes),
         model=bytes.fromhex(model.fingerprint())[:8],
         prior=prior_hash(coder),
         sample_rate=model.sample_rate,
@@ -86,7 +133,7 @@ def compress_blocks(
         length=length,
     )
     _check_writable(header)
-    return assemble(header, checksums, payloads)
+    return assemble(header, *written)
 
 
 def decompress(

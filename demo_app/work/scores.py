@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+
+from audiovq.eval import reconstruction as measures
+from audiovq.eval.values import METRICS
 
 from ..sound import Recording
 
@@ -14,36 +18,64 @@ class Score:
 
     Attributes:
         name: key in `audiovq.eval.values.METRICS`.
-        label: for tables.
-        unit: "" for a pure number.
-        better: `higher` or `lower`.
-        about: one sentence.
         value: the figure; None if it is not defined for this recording.
         why: in that case the reason, such as "the original is silent".
     """
 
     name: str
-    label: str
-    unit: str
-    better: str
-    about: str
     value: float | None
     why: str = ""
 
     @property
+    def label(self) -> str:
+        """What it is called in tables."""
+        return METRICS[self.name].label
+
+    @property
+    def unit(self) -> str:
+        """Its unit; "" of a pure number."""
+        return METRICS[self.name].unit
+
+    @property
+    def better(self) -> str:
+        """Which is better: `higher` or `lower`."""
+        return METRICS[self.name].better
+
+    @property
+    def about(self) -> str:
+        """What it is, in one sentence."""
+        return METRICS[self.name].definition.removesuffix("; mean over utterances")
+
+    @property
     def text(self) -> str:
         """The figure with its unit, or why there is none."""
-        raise NotImplementedError
+        if self.value is None:
+            return self.why
+        return f"{self.value:,.{METRICS[self.name].digits}f} {self.unit}".rstrip()
 
 
 def scores(
     original: Recording, reconstruction: Recording, names: Sequence[str] = SHOWN
 ) -> tuple[Score, ...]:
-    """Return the measures that can be taken here; those whose package is missing say so in `why`.
+    """Return measures of one reconstruction; one that cannot be taken here says why.
 
     Args:
         original: at the rate of the model.
         reconstruction: as long, at the same rate.
         names: of `audiovq.eval.reconstruction.NAMES`.
     """
-    raise NotImplementedError
+    there, _ = measures.available(names)
+    found = _scorer(original.sample_rate, tuple(there))(original.x, reconstruction.x)
+    made = []
+    for name in names:
+        value = found.get(name, f"needs the package {measures.EXTRAS.get(name)} (audiovq[metrics])")
+        known = not isinstance(value, str)
+        made.append(
+            Score(name=name, value=value if known else None, why="" if known else str(value))
+        )
+    return tuple(made)
+
+
+@lru_cache(maxsize=8)
+def _scorer(sample_rate: int, names: tuple[str, ...]) -> measures.Scorer:
+    return measures.Scorer(sample_rate, names)
