@@ -114,7 +114,7 @@ def _desk(hall: Hall) -> tuple[Desk, gr.HTML]:
             )
         with gr.Column(scale=2, min_width=320):
             model = gr.Dropdown(
-                [(f.title, f.name) for f in hall.shelf.models()],
+                names,
                 value=_first(hall),
                 label="Model",
                 info="What turns the recording into codes and back, in every panel.",

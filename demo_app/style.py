@@ -10,8 +10,8 @@ _CSS = """
 .missing { border-left: 3px solid var(--color-accent); padding-left: 0.9em; }
 .picture img { width: 100%; height: auto; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 10px; }
-.figures div { background: var(--background-fill-secondary); border-radius: 8px;
-  padding: 9px 12px; }
+.figures div { background: var(--block-background-fill); border-radius: 8px; padding: 9px 12px;
+  border: 1px solid var(--border-color-primary); }
 .figures span { display: block; color: var(--body-text-color-subdued); font-size: 0.8em;
   line-height: 1.35; }
 .figures b { display: block; font-size: 1.2em; font-weight: 600; color: var(--body-text-color); }

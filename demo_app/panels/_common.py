@@ -1,7 +1,6 @@
 """What the panels share: the hall of all visitors, the desk above all panels, friendly errors."""
 
 import html
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from audiovq.errors import AudioError, AudioVQError, ConfigError
+from audiovq.errors import AudioError, ConfigError
 
 from .. import guard
 from ..models import Facts, Shelf
@@ -21,7 +20,6 @@ Updates = list[Any]
 Number = Any  # what a control for numbers sends: int or float, and None where it was emptied
 STATE_SECONDS = 1800  # what a visitor made is forgotten after that long without a change
 PROGRESS = gr.Progress()  # the default that gradio looks for; it holds nothing of a visitor
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,10 +88,7 @@ def answering() -> Iterator[None]:
         yield
     except gr.Error:
         raise
-    except AudioVQError as error:
-        raise refusal(error) from None
     except Exception as error:  # noqa: BLE001  (the boundary: nothing else may be told)
-        _LOG.exception("a panel failed")
         raise refusal(error) from None
 
 
