@@ -1,73 +1,18 @@
-"""Changing codes: pure functions on codes (K, T) and spans of frames; and what they sound like."""
+"""Codes that are changed step by step, and what they sound like."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Int
 from torch import Tensor
 
 from audiovq.autoencoder import Autoencoder
+from audiovq.bottlenecks._base import DiscreteBottleneck
+from audiovq.errors import ConfigError
 
-from ..sound import Recording
+from ..sound import Recording, checked
+from .changes import Span, erase, repeat, reverse, smooth, span_of, swap
 
-Books = Sequence[int]  # which codebook each row of codes is from (`DiscreteBottleneck.books`)
 OPERATIONS = ("swap", "repeat", "erase", "reverse", "smooth")
-
-
-@dataclass(frozen=True)
-class Span:
-    """Frames [start, stop) of codes."""
-
-    start: int
-    stop: int
-
-    @property
-    def frames(self) -> int:
-        """How many."""
-        return self.stop - self.start
-
-
-def span_of(start: float, end: float, frame_rate: float, frames: int) -> Span:
-    """Return the frames that a stretch of time (s) touches.
-
-    Raises:
-        ConfigError: it holds no frame of the recording.
-    """
-    raise NotImplementedError
-
-
-def swap(codes: Int[Tensor, "K T"], first: Span, second: Span) -> Int[Tensor, "K T"]:
-    """Exchange two spans, which may differ in length but not overlap."""
-    raise NotImplementedError
-
-
-def repeat(codes: Int[Tensor, "K T"], span: Span, times: int) -> Int[Tensor, "K _"]:
-    """Let a span occur so many times in a row."""
-    raise NotImplementedError
-
-
-def erase(codes: Int[Tensor, "K T"], span: Span) -> Int[Tensor, "K _"]:
-    """Cut a span out; at least a frame must remain."""
-    raise NotImplementedError
-
-
-def reverse(codes: Int[Tensor, "K T"], span: Span, books: Books) -> Int[Tensor, "K T"]:
-    """Turn a span around in time, also within frames where a stream is faster than they are."""
-    raise NotImplementedError
-
-
-def smooth(codes: Int[Tensor, "K T"], span: Span, width: int, books: Books) -> Int[Tensor, "K T"]:
-    """Give each code of a span the commonest value among its `width` neighbours in its stream.
-
-    Args:
-        codes: of any model.
-        span: what to change; its neighbours outside are looked at, too.
-        width: odd; how many codes around each, itself included; fewer at the ends.
-        books: which codebook each row is from.
-
-    A tie leaves the code if it is among the commonest, else takes the lowest.
-    """
-    raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +62,15 @@ def begin(model: Autoencoder, recording: Recording) -> Edited:
         ConfigError: the model is continuous.
         AudioError: the recording is empty or not finite.
     """
-    raise NotImplementedError
+    if not model.is_discrete:
+        raise ConfigError(
+            f"a {model.config.bottleneck.name} model is continuous and has no codes to edit: "
+            f"choose a discrete one"
+        )
+    heard = checked(recording).at(model.sample_rate)
+    device = next(model.parameters()).device
+    codes = model.encode(heard.x.to(device), exact=True)[0].cpu()
+    return Edited(codes=codes, recording=_sound(model, codes, heard.x.shape[-1], heard.name))
 
 
 def edit(model: Autoencoder, now: Edited, wish: Edit, *, max_seconds: float = 60.0) -> Edited:
@@ -132,4 +85,54 @@ def edit(model: Autoencoder, now: Edited, wish: Edit, *, max_seconds: float = 60
     Raises:
         ConfigError: the edit cannot be done; one line says why.
     """
-    raise NotImplementedError
+    rate, before = model.frame_rate, now.codes
+    frames = before.shape[1]
+    span = span_of(wish.start, wish.end, rate, frames)
+    if wish.operation == "repeat":  # looked at before memory is taken
+        _check_length((frames + (wish.times - 1) * span.frames) / rate, max_seconds)
+    codes, changed = _changed(model, before, wish, span)
+    cut = frames * model.hop_length - now.recording.x.shape[-1]  # short of the last whole frame
+    length = codes.shape[1] * model.hop_length - cut
+    return Edited(
+        codes=codes,
+        recording=_sound(model, codes, length, now.recording.name),
+        span=changed,
+        before=before,
+    )
+
+
+def _changed(
+    model: Autoencoder, codes: Int[Tensor, "K T"], wish: Edit, span: Span
+) -> tuple[Int[Tensor, "K _"], Span | None]:
+    """Return the codes after an edit, and the frames of them that it made or changed."""
+    assert isinstance(model.bottleneck, DiscreteBottleneck)
+    books = model.bottleneck.books
+    match wish.operation:
+        case "swap":
+            other = span_of(wish.other_start, wish.other_end, model.frame_rate, codes.shape[1])
+            both = Span(min(span.start, other.start), max(span.stop, other.stop))
+            return swap(codes, span, other), both
+        case "repeat":
+            stop = span.start + wish.times * span.frames
+            return repeat(codes, span, wish.times), Span(span.start, stop)
+        case "erase":
+            return erase(codes, span), None
+        case "reverse":
+            return reverse(codes, span, books), span
+        case "smooth":
+            return smooth(codes, span, wish.width, books), span
+    raise ConfigError(f"no edit {wish.operation[:40]!r}; known: {', '.join(OPERATIONS)}")
+
+
+def _check_length(seconds: float, most: float) -> None:
+    if seconds > most:
+        raise ConfigError(
+            f"the result would be {seconds:,.1f} s long; up to {most:g} s is accepted: repeat less "
+            f"often, or a shorter span"
+        )
+
+
+def _sound(model: Autoencoder, codes: Int[Tensor, "K T"], length: int, name: str) -> Recording:
+    device = next(model.parameters()).device
+    x = model.decode(codes.unsqueeze(0).to(device), length).cpu()
+    return Recording(x, model.sample_rate, name)

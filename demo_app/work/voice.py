@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from audiovq import audio
 from audiovq.autoencoder import Autoencoder
+from audiovq.errors import AudioError
+from audiovq.eval.reconstruction import Scorer
 
-from ..sound import Recording
+from ..sound import Recording, checked
+
+_AT_A_TIME = 4  # speakers that are tried between two answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,16 @@ def convert(model: Autoencoder, recording: Recording, speaker: str | None) -> Co
         ConfigError: the model takes no speakers, or does not know this one.
         AudioError: the recording is empty or not finite.
     """
-    raise NotImplementedError
+    condition = model.speaker_index([speaker])
+    original = checked(recording).at(model.sample_rate)
+    x = original.x.to(next(model.parameters()).device)
+    made = model.reconstruct(x, condition=condition).cpu()
+    name = f"{original.name}-as-{speaker or 'anyone'}"
+    return Converted(
+        original=original,
+        recording=Recording(made, model.sample_rate, name),
+        speaker=speaker,
+    )
 
 
 def nearest(model: Autoencoder, reference: Recording, seconds: float = 4.0) -> Iterator[Nearest]:
@@ -61,4 +75,23 @@ def nearest(model: Autoencoder, reference: Recording, seconds: float = 4.0) -> I
         ConfigError: the model takes no speakers.
         AudioError: the reference is empty, not finite, or silent.
     """
-    raise NotImplementedError
+    model.speaker_index([])  # refuses a model without speakers
+    heard = checked(reference).at(model.sample_rate).part(0.0, seconds)
+    if float(heard.x.abs().max()) < audio.SILENCE:
+        raise AudioError("the reference is silent: give a recording of the voice that is wanted")
+    return _tried(model, heard)
+
+
+def _tried(model: Autoencoder, heard: Recording) -> Iterator[Nearest]:
+    x = heard.x.to(next(model.parameters()).device)
+    z, length = model.embed(x, exact=True), x.shape[-1]
+    scorer = Scorer(model.sample_rate, ["log_mel_distance"])
+    found: list[tuple[str, float]] = []
+    for number, speaker in enumerate(model.speakers, 1):
+        made = model.decode_embedding(z, length, model.speaker_index([speaker])).cpu()
+        distance = scorer(heard.x, made)["log_mel_distance"]
+        assert not isinstance(distance, str), distance
+        found.append((speaker, distance))
+        if number % _AT_A_TIME == 0 or number == len(model.speakers):
+            best = tuple(sorted(found, key=lambda each: each[1]))
+            yield Nearest(best, number / len(model.speakers))
