@@ -15,7 +15,7 @@ import gradio as gr
 
 from audiovq.errors import ConfigError
 
-from . import endpoints
+from . import address, endpoints
 from .models import Shelf
 from .panels import compare, edit, generate, resynthesise, units, voice
 from .panels._common import Desk, Hall, Panel, Updates, answering
@@ -39,9 +39,6 @@ _NOTHING = (
     "**There are no models here.** Start the demo with `audiovq demo --models DIR`, a folder that "
     "holds models or runs of `audiovq train`."
 )
-# The address follows what is chosen, so that it can be passed on.
-_SHOW = """(value) => {{ const url = new URL(window.location); url.searchParams.set("{key}", value);
-window.history.replaceState(null, "", url); return value; }}"""
 
 
 def hall_of(settings: Settings) -> Hall:
@@ -80,9 +77,8 @@ def page(hall: Hall) -> gr.Blocks:
         with gr.Tabs(elem_id="panels") as tabs:
             panels = []
             for name, module in PANELS.items():
-                with gr.Tab(name.capitalize(), id=name, elem_id=f"tab-{name}") as tab:
+                with gr.Tab(name.capitalize(), id=name, elem_id=f"tab-{name}"):
                     panels.append(module.build(hall, desk))
-                _remember(tab, name)
         _connect(blocks, hall, desk, facts, tabs, panels)
         endpoints.add(hall)
     return blocks
@@ -134,12 +130,6 @@ def _example(filename: str) -> str:
     return file((Path(__file__).parent / "examples" / filename).read_bytes(), filename)
 
 
-def _remember(tab: gr.Tab, name: str) -> None:
-    """Let the address name the panel that is open."""
-    js = _SHOW.format(key="panel").replace("(value)", f'(value = "{name}")')
-    tab.select(None, js=js, api_visibility="private")
-
-
 def _connect(
     blocks: gr.Blocks, hall: Hall, desk: Desk, facts: gr.HTML, tabs: gr.Tabs, panels: list[Panel]
 ) -> None:
@@ -151,28 +141,14 @@ def _connect(
 
     def opened(request: gr.Request) -> Updates:
         with answering():
-            return _chosen(hall, dict(request.query_params))
+            return address.chosen(dict(request.query_params), hall.shelf.names(), PANELS)
 
     desk.model.change(
         changed, desk.model, [facts, *depends], api_visibility="private", show_progress="hidden"
     )
-    desk.model.input(None, desk.model, js=_SHOW.format(key="model"), api_visibility="private")
+    desk.model.input(None, desk.model, js=address.REMEMBER_MODEL, api_visibility="private")
+    blocks.load(None, js=address.follow(PANELS), api_visibility="private")
     blocks.load(opened, None, [desk.model, tabs], api_visibility="private", show_progress="hidden")
-
-
-def _chosen(hall: Hall, wanted: dict[str, str]) -> Updates:
-    """Return the model and panel that the address asks for; a warning where there is no such."""
-    name, panel = wanted.get("model"), wanted.get("panel")
-    model = tab = gr.skip()
-    if name in hall.shelf.names():
-        model = gr.update(value=name)
-    elif name:
-        gr.Warning("The address asks for a model that is not here.")
-    if panel in PANELS:
-        tab = gr.update(selected=panel)
-    elif panel:
-        gr.Warning("The address asks for a panel that there is not.")
-    return [model, tab]
 
 
 def _facts(hall: Hall, name: str | None) -> str:

@@ -8,7 +8,7 @@ _CSS = """
 #title p { color: var(--body-text-color-subdued); margin-top: 0.2em; }
 .note { color: var(--body-text-color-subdued); }
 .missing { border-left: 3px solid var(--color-accent); padding-left: 0.9em; }
-.picture img { width: 100%; height: auto; }
+.picture img { width: 100%; height: auto; padding-top: 30px; } /* under label and buttons */
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 10px; }
 .figures div { background: var(--block-background-fill); border-radius: 8px; padding: 9px 12px;
   border: 1px solid var(--border-color-primary); }
