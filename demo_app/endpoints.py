@@ -44,7 +44,7 @@ def _sound(label: str) -> gr.Audio:
     return gr.Audio(type="filepath", label=label)
 
 
-def _number(label: str, value: float | None) -> gr.Number:
+def _number(label: str, value: Number) -> gr.Number:
     return gr.Number(value, label=label)
 
 

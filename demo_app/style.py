@@ -19,6 +19,7 @@ _CSS = """
 .clips figure { margin: 0; }
 .clips audio { width: 100%; height: 38px; }
 .clips figcaption { font-size: 0.8em; color: var(--body-text-color-subdued); }
+.dark .picture, .dark .picture .image-frame { background: #0b0f19; }
 .dark .clips audio { color-scheme: dark; }
 @media (max-width: 640px) {
   .gradio-container { padding: 8px !important; }

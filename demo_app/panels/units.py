@@ -1,6 +1,7 @@
 """Units: the deduplicated codes of a recording with their times; click one to hear the others."""
 
 import html
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,8 +41,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     )
     run, stop = run_and_cancel("Find the units", "units")
     outputs = _results()
-    state, drawn, table = outputs[:3]
-    heard = gr.HTML(elem_id="units-clips")
+    state, drawn, table, heard = outputs[:4]
 
     def go(
         path: str | None, name: str | None, chosen: Sequence[str], progress: Any = PROGRESS
@@ -51,10 +51,10 @@ def build(hall: Hall, desk: Desk) -> Panel:
 
     def click(found: work.Found | None, event: gr.SelectData) -> Updates:
         with answering():
-            return _click(hall, found, event.index[0])
+            return _click(hall, found, event.row_value)
 
     running = run.click(
-        go, [desk.recording, desk.model, codebooks], [*outputs, heard],
+        go, [desk.recording, desk.model, codebooks], outputs,
         show_progress_on=[drawn, table], api_visibility="private",
     )  # fmt: skip
     stop.click(None, cancels=[running], api_visibility="private")
@@ -78,13 +78,14 @@ def _results() -> list[Any]:
         max_height=360,
         elem_id="units-table",
     )
+    heard = gr.HTML(elem_id="units-clips")
     shown = gr.HTML(elem_id="units-figures")
     with gr.Row():
         downloads = [
             gr.DownloadButton(f"Download {kind}", interactive=False, elem_id=f"units-{kind[1:]}")
             for kind in _KINDS
         ]
-    return [state, drawn, table, shown, *downloads]
+    return [state, drawn, table, heard, shown, *downloads]
 
 
 def _is_discrete(hall: Hall, name: str | None) -> bool:
@@ -93,9 +94,8 @@ def _is_discrete(hall: Hall, name: str | None) -> bool:
 
 def _choices(hall: Hall, name: str | None) -> dict[str, Any]:
     """Return the choice of codebooks, hidden where there is only one."""
-    count = hall.shelf.facts(name).num_codebooks if name else 0
-    names = [f"codebook {k + 1}" for k in range(max(1, count))]
-    return {"choices": names, "value": names[:1], "visible": count > 1}
+    names = list(hall.shelf.facts(name).layout) if name else []
+    return {"choices": names, "value": names[:1], "visible": len(names) > 1}
 
 
 def _run(
@@ -105,27 +105,28 @@ def _run(
     facts, recording = hall.facts(name), hall.read(path)
     if not facts.is_discrete:
         raise ConfigError(_DISCRETE)
-    if not chosen:
+    if not set(chosen) & set(facts.layout):
         raise ConfigError("no codebook is ticked: a unit needs at least one")
     yield [gr.skip()] * 8
     progress(0.3, desc="Encoding")
-    rows = [int(c.split()[-1]) - 1 for c in chosen]
+    rows = [facts.layout.index(row) for row in chosen]
     found = work.units(hall.shelf.model(facts.name), recording, rows)
     progress(0.7, desc="Drawing")
     table = gr.update(value=found.rows(), headers=found.header())
     yield [
-        found, show(pictures.units(found), "units"), table, figures(figures_of(found)),
-        *_downloads(found), "",
+        found, show(pictures.units(found), "units"), table, "",
+        figures(figures_of(found)), *_downloads(found),
     ]  # fmt: skip
 
 
 def figures_of(found: work.Found) -> list[tuple[str, str, str]]:
     """Return the figures of a recording's units: name, value with its unit, what it means."""
     distinct = len({u.codes for u in found.units})
+    possible = math.prod(found.codebook_sizes[k] for k in found.codebooks)
     frames = found.codes.shape[-1]
     return [
         ("Units", f"{len(found.units)}", f"from {frames} frames"),
-        ("Different ones", f"{distinct}", "of all that the codebooks allow"),
+        ("Different ones", f"{distinct}", f"of {possible:,} that there could be"),
         ("Rate", f"{found.rate:.1f} units/s", "after runs of equal codes were joined"),
     ]
 
@@ -141,10 +142,10 @@ def _downloads(found: work.Found) -> Updates:
     return [gr.update(value=path, interactive=True) for path in files_of(found)]
 
 
-def _click(hall: Hall, found: work.Found | None, row: int) -> Updates:
+def _click(hall: Hall, found: work.Found | None, row: Sequence[Any]) -> Updates:
     if found is None:
         raise ConfigError("these units are forgotten by now: find them again")
-    unit = found.units[row]
+    unit = found.units[int(row[0])]  # its number, in whatever order the table is
     here = work.occurrences(found, unit.codes)
     heard = [
         f"<h4>Unit {unit.label}: {len(here)} times in this recording</h4>",

@@ -12,7 +12,9 @@ import soundfile
 class Screen:
     """The demo, open at a panel."""
 
-    def __init__(self, browser, url, panel="resynthesise", model="plain", *, width=1200, dark=False):
+    def __init__(
+        self, browser, url, panel="resynthesise", model="plain", *, width=1200, dark=False
+    ):
         self.context = browser.new_context(
             viewport={"width": width, "height": 900},
             color_scheme="dark" if dark else "light",
@@ -81,10 +83,12 @@ class Screen:
 
     def table(self, where: str) -> list[list[str]]:
         """Return the cells of a table that are on the page (long ones are drawn as they scroll)."""
-        self.page.wait_for_selector(f"#{where} tbody td")
-        rows = self.page.query_selector_all(f"#{where} tbody tr")
-        found = [[c.inner_text().strip() for c in r.query_selector_all("td")] for r in rows]
-        return [row for row in found if any(row)]
+        self.page.wait_for_selector(f"#{where} [data-testid=cell-0-0]")
+        return self.page.evaluate(
+            "id => [...document.querySelectorAll(`#${id} [role=row][data-index]`)].map("
+            "row => [...row.querySelectorAll('[role=gridcell]')].map(c => c.innerText.trim()))",
+            where,
+        )
 
     def text(self, where: str) -> str:
         self.page.wait_for_selector(f"#{where}", state="visible")
@@ -99,9 +103,7 @@ class Screen:
 
     def download(self, where: str) -> tuple[str, bytes]:
         """Return name and content of what a button downloads."""
-        self.page.wait_for_function(
-            "id => !document.querySelector(`#${id}`).disabled", arg=where
-        )
+        self.page.wait_for_function("id => !document.querySelector(`#${id}`).disabled", arg=where)
         with self.page.expect_download() as waiting:
             self.page.click(f"#{where}")
         return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
