@@ -1,0 +1,147 @@
+"""The named endpoints, as a program uses them, against what the library gives."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from audiovq import audio
+from tests.demo_app.panels.conftest import SPEAKERS, needs_gradio
+
+pytestmark = needs_gradio
+NAMES = ("models", "resynthesise", "compare", "units", "occurrences", "edit", "voice", "generate")
+
+
+@pytest.fixture(scope="module")
+def client(server, tmp_path_factory):
+    from gradio_client import Client
+
+    return Client(server.url, verbose=False, download_files=str(tmp_path_factory.mktemp("got")))
+
+
+@pytest.fixture(scope="module")
+def given(recording):
+    from gradio_client import handle_file
+
+    return handle_file(str(recording))
+
+
+@pytest.fixture(scope="module")
+def x(recording):
+    return audio.load(recording)
+
+
+def check_same(path, x_hat):
+    samples, rate = soundfile.read(path)
+    assert rate == 16000
+    assert np.abs(samples - x_hat[0, 0].clamp(-1, 1).numpy()).max() <= 1.01 / 32768
+
+
+def test_every_endpoint_and_argument_is_described(client):
+    described = client.view_api(return_format="dict")
+    endpoints = described["named_endpoints"]
+    assert sorted(endpoints) == sorted(f"/{name}" for name in NAMES)
+    assert not described["unnamed_endpoints"]
+    for endpoint in endpoints.values():
+        assert len(endpoint["description"].split()) > 5
+        assert endpoint["returns"]
+        for argument in endpoint["parameters"]:
+            assert len(argument["label"]) > 5, argument
+            assert not argument["parameter_name"].startswith("param_")
+
+
+def test_models(client, models):
+    found = {m["name"]: m for m in client.predict(api_name="/models")}
+    assert set(found) == set(models)
+    assert found["plain"]["priors"] == ["talker"]
+    assert found["layers"]["codebook_sizes"] == [8, 8, 8]
+    assert found["voices"]["speakers"] == list(SPEAKERS)
+
+
+@torch.no_grad()
+def test_resynthesise(client, given, models, x):
+    path, figures = client.predict(given, "layers", 2, api_name="/resynthesise")
+    codes = models["layers"].encode(x, exact=True)[:, :2]
+    check_same(path, models["layers"].decode(codes, x.shape[-1]))
+    assert figures["codes"] == codes[0].tolist()
+    assert figures["rates"]["nominal"] == pytest.approx(300, rel=0.02)
+    assert figures["real_time_factor"] > 0
+
+
+def test_compare(client, given):
+    table, files = client.predict(given, ["plain", "smooth"], api_name="/compare")
+    assert [row[0] for row in table["rows"]] == ["plain", "smooth"]
+    assert len(files) == 2
+    assert table["failed"] == {}
+
+
+def test_units_and_their_occurrences(client, given, models, x):
+    units, files = client.predict(given, "plain", api_name="/units")
+    codes = models["plain"].encode(x, exact=True)[0, 0]
+    values, counts = torch.unique_consecutive(codes, return_counts=True)
+    assert [u["codes"] for u in units] == [[int(v)] for v in values]
+    assert [u["frames"] for u in units] == counts.tolist()
+    assert [f.rsplit(".")[-1] for f in files] == ["jsonl", "km", "csv"]
+    rows = list(csv.DictReader(Path(files[2]).read_text().splitlines()))
+    assert len(rows) == len(units)
+    unit = int(values[0])
+    places = client.predict(given, "plain", unit, api_name="/occurrences")
+    assert [p["start"] for p in places] == [u["start"] for u in units if u["codes"] == [unit]]
+
+
+@torch.no_grad()
+def test_edit(client, given, models, x):
+    path = client.predict(given, "plain", "erase", 0.0, 1.0, api_name="/edit")
+    codes = models["plain"].encode(x, exact=True)[..., 50:]
+    check_same(path, models["plain"].decode(codes))
+
+
+@torch.no_grad()
+def test_voice(client, given, models, x):
+    model = models["voices"]
+    path = client.predict(given, "voices", "cem", api_name="/voice")
+    codes = model.encode(x, exact=True)
+    check_same(path, model.decode(codes, x.shape[-1], condition=model.speaker_index("cem")))
+
+
+def test_generate(client):
+    same = {"model": "plain", "pieces": 2, "seconds": 0.5, "seed": 3, "api_name": "/generate"}
+    first, again = client.predict(**same), client.predict(**same)
+    assert len(first) == 2
+    sounds = [soundfile.read(path)[0] for path in (*first, *again)]
+    assert all(len(sound) == 8000 for sound in sounds)
+    assert np.array_equal(sounds[0], sounds[2])
+    assert np.array_equal(sounds[1], sounds[3])
+    assert not np.array_equal(sounds[0], sounds[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "endpoint", "words"),
+    [
+        (("elsewhere",), "/units", "elsewhere"),
+        (("smooth",), "/units", "continuous"),
+        (("plain", "ann"), "/voice", "speaker"),
+        (("plain", "erase", 5.0, 6.0), "/edit", "s"),
+        (("layers", 7), "/resynthesise", "codebooks"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(client, given, arguments, endpoint, words):
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError) as caught:
+        client.predict(given, *arguments, api_name=endpoint)
+    line = str(caught.value)
+    assert words in line
+    assert "\n" not in line
+    assert "went wrong" not in line
+    assert "Traceback" not in line
+
+
+def test_a_prior_that_is_not_there(client):
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError, match="no prior"):
+        client.predict("layers", api_name="/generate")
