@@ -141,6 +141,9 @@ _QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
     "DO_NOT_TRACK": "1",
+    # of its statistics, which nobody reads, it would import pandas in the first answer
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 60),
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
 }
 
 
