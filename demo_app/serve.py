@@ -187,6 +187,10 @@ def _environment(root: Path) -> Iterator[None]:
         (root / part).mkdir()
     os.environ.update(names)
     tempfile.tempdir = str(root / "work")
+    from gradio import routes  # noqa: PLC0415
+
+    if hasattr(routes, "DEFAULT_TEMP_DIR"):  # set at the import; a folder is made there
+        routes.DEFAULT_TEMP_DIR = names["GRADIO_TEMP_DIR"]
     try:
         yield
     finally:
@@ -205,7 +209,8 @@ def _application(
     for function in blocks.fns.values():  # all wait in one queue, unless an event says otherwise
         if function.concurrency_limit == "default":
             function.concurrency_id = "jobs"
-    blocks.delete_cache = (settings.sweep_seconds, settings.keep_seconds)
+    blocks.delete_cache = None  # gradio's clean-up ends for good if files come meanwhile
+    cache.known = blocks.temp_file_sets
     blocks.state_session_capacity = settings.sessions
     blocks.has_launched = True  # or gradio would take paths that were not uploaded
     blocks.queue(max_size=settings.queue, default_concurrency_limit=settings.jobs, api_open=False)

@@ -61,6 +61,13 @@ def test_what_was_not_used_goes_with_its_folder(cache, monkeypatch):
     assert cache.root.exists()
 
 
+def test_gradios_lists_do_not_grow(cache):
+    there = str(put(cache, "a/x"))
+    cache.known = [{there, "/gone"}, set()]
+    cache.sweep()
+    assert cache.known == [{there}, set()]
+
+
 def test_it_sweeps_by_itself(cache, monkeypatch):
     swept = threading.Event()
     monkeypatch.setattr(cache, "sweep", swept.set)
