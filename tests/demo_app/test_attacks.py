@@ -63,3 +63,14 @@ def test_the_pages_own_data_name_no_path_of_the_server(scene):
         assert status == 200
         assert str(Path(__file__).parents[2]) not in text
         assert str(scene.running.cache) not in text
+
+
+def test_gradios_own_client_gets_through(scene, tmp_path):
+    from gradio_client import Client, handle_file
+
+    path = tmp_path / "mine.wav"
+    path.write_bytes(small.tone())
+    client = Client(scene.running.url, verbose=False, download_files=str(tmp_path / "got"))
+    length, back = client.predict(handle_file(str(path)), api_name="/measure")
+    assert length == "0.50 s at 16000 Hz"
+    assert Path(back).read_bytes()[:4] == b"RIFF"
