@@ -141,6 +141,9 @@ _QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
     "DO_NOT_TRACK": "1",
+    # of its statistics, which nobody reads, it would import pandas in the first answer
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 60),
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
 }
 
 
@@ -184,6 +187,10 @@ def _environment(root: Path) -> Iterator[None]:
         (root / part).mkdir()
     os.environ.update(names)
     tempfile.tempdir = str(root / "work")
+    from gradio import routes  # noqa: PLC0415
+
+    if hasattr(routes, "DEFAULT_TEMP_DIR"):  # set at the import; a folder is made there
+        routes.DEFAULT_TEMP_DIR = names["GRADIO_TEMP_DIR"]
     try:
         yield
     finally:
@@ -202,7 +209,8 @@ def _application(
     for function in blocks.fns.values():  # all wait in one queue, unless an event says otherwise
         if function.concurrency_limit == "default":
             function.concurrency_id = "jobs"
-    blocks.delete_cache = (settings.sweep_seconds, settings.keep_seconds)
+    blocks.delete_cache = None  # gradio's clean-up ends for good if files come meanwhile
+    cache.known = blocks.temp_file_sets
     blocks.state_session_capacity = settings.sessions
     blocks.has_launched = True  # or gradio would take paths that were not uploaded
     blocks.queue(max_size=settings.queue, default_concurrency_limit=settings.jobs, api_open=False)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,10 @@ def test_nothing_but_audiovq_is_installed(wheel):
         f"audiovq/_share/{p.relative_to(ROOT).as_posix()}"
         for p in [*(ROOT / "recipes").rglob("*.*"), *(ROOT / "configs").rglob("*.yaml")]
         if p.suffix in {".py", ".sh", ".yaml"}
+    } | {
+        f"audiovq/_share/{p.relative_to(ROOT).as_posix()}"
+        for p in (ROOT / "demo_app").rglob("*.*")
+        if "__pycache__" not in p.parts
     }
     assert shared == expected
 
@@ -35,9 +40,9 @@ def test_it_lists_and_copies_from_inside_itself(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
 
-    def audiovq(*arguments):
+    def python(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "audiovq", *arguments],
+            [sys.executable, *arguments],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
             capture_output=True,
@@ -45,6 +50,9 @@ def test_it_lists_and_copies_from_inside_itself(wheel, tmp_path):
             check=True,
         ).stdout
 
+    audiovq = partial(python, "-m", "audiovq")
     assert "autoencoder/vq_ema" in audiovq("ls", "configs")
     assert audiovq("cp", "autoencoder/ae", "mine").split() == ["mine/ae.yaml", "mine/base.yaml"]
     assert "identity" in audiovq("train", "mine/ae.yaml", "--show")
+    found = python("-c", "from audiovq import share; print(share.load_demo().serve.__file__)")
+    assert Path(found.strip()) == tmp_path / "site" / "audiovq/_share/demo_app/serve.py"

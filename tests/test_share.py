@@ -34,3 +34,10 @@ def test_an_installed_package_finds_them_inside_itself(tmp_path, monkeypatch):
     (package / "_share" / "configs" / "x" / "y.yaml").write_text("")
     monkeypatch.setattr(share, "_PACKAGE", package)
     assert share.configs() == ["x/y"]
+
+
+def test_an_installation_without_the_demo_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(share, "_PACKAGE", tmp_path / "audiovq")
+    monkeypatch.delitem(share.sys.modules, "demo_app", raising=False)
+    with pytest.raises(ConfigError, match="not part of this installation"):
+        share.load_demo()

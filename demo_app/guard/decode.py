@@ -1,6 +1,7 @@
 """An upload becomes samples here and nowhere else: its header first, then in a child process."""
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -68,16 +69,17 @@ def stop_all() -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _opened(path: Path) -> Iterator[io.FileIO]:
     """Open a regular file, which is no link; a pipe or a device does not hold us up."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError):
         raise AudioError("the file is not there any more: upload it again") from None
-    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  (a descriptor)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise AudioError("only a file can be read: upload a recording")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise AudioError("only a file can be read: upload a recording")
+    with io.FileIO(descriptor) as file:
         yield file
 
 
@@ -93,7 +95,7 @@ def _slot(settings: Settings) -> Iterator[None]:
         slots.release()
 
 
-def _decode(file: IO[bytes], settings: Settings) -> tuple[torch.Tensor, int]:
+def _decode(file: io.FileIO, settings: Settings) -> tuple[torch.Tensor, int]:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         code = _run(file, out, errors, settings)
@@ -109,7 +111,7 @@ def _decode(file: IO[bytes], settings: Settings) -> tuple[torch.Tensor, int]:
     return torch.from_numpy(samples).view(1, 1, -1), int(rate[0])
 
 
-def _run(file: IO[bytes], out: IO[bytes], errors: IO[bytes], settings: Settings) -> int:
+def _run(file: io.FileIO, out: IO[bytes], errors: IO[bytes], settings: Settings) -> int:
     """Run the child to its end; return its exit code, negative for a signal."""
     limits = {
         "memory": settings.decode_memory,

@@ -8,11 +8,14 @@ from ..settings import Settings
 from .request import RefusedError, Request
 
 _ADDRESSES = 4096  # remembered; of more, those seen longest ago are forgotten
+_HEADERS = 16 << 10  # bytes
 _FRAME = 1 << 16  # bytes of an upload that are not the files themselves: names, boundaries
 
 
 def check_size(request: Request, settings: Settings) -> None:
     """Refuse a body that is too large, or of a size that is not stated, before it is read."""
+    if sum(len(k) + len(v) for k, v in request.headers.items()) > _HEADERS:
+        raise RefusedError(431, f"the request's headers have more than {_HEADERS} bytes")
     if request.method != "POST":
         if request.headers.get("content-length", "0") != "0" or _is_chunked(request):
             raise RefusedError(400, "only a POST request has a body")

@@ -8,11 +8,12 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
 
 from audiovq.errors import AudioError
 
 from ..settings import Settings
+
+Source = io.FileIO | io.BytesIO
 
 _MAX_CHUNKS = 64  # of a WAV before its samples
 _TAIL = 1 << 16  # an Ogg page is at most this long, and the last one is looked for
@@ -38,7 +39,7 @@ class Header:
     num_samples: int | None
 
 
-def check(file: IO[bytes], settings: Settings) -> Header:
+def check(file: Source, settings: Settings) -> Header:
     """Return a file's header, or say why the file cannot be taken.
 
     Raises:
@@ -60,7 +61,7 @@ def check(file: IO[bytes], settings: Settings) -> Header:
     return header
 
 
-def read(file: IO[bytes], size: int) -> Header:
+def read(file: Source, size: int) -> Header:
     """Read the header of a file of so many bytes."""
     start = _after_id3(file)
     file.seek(start)
@@ -109,7 +110,7 @@ def accept(header: Header, settings: Settings) -> None:
         )
 
 
-def _after_id3(file: IO[bytes]) -> int:
+def _after_id3(file: Source) -> int:
     """Return where a file begins behind the tag that players put in front."""
     file.seek(0)
     head = file.read(10)
@@ -121,7 +122,7 @@ def _after_id3(file: IO[bytes]) -> int:
     return 10 + length
 
 
-def _wav(file: IO[bytes], start: int, size: int) -> Header:
+def _wav(file: Source, start: int, size: int) -> Header:
     layout = b""
     for name, at, length in _chunks(file, start + 12):
         if name == b"fmt ":
@@ -131,7 +132,7 @@ def _wav(file: IO[bytes], start: int, size: int) -> Header:
     raise AudioError("the WAV file holds no samples, or they are not where they should be")
 
 
-def _chunks(file: IO[bytes], at: int) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(file: Source, at: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, position and stated length of each chunk, the file being there."""
     for _ in range(_MAX_CHUNKS):
         file.seek(at)
@@ -167,10 +168,10 @@ def _flac(head: bytes) -> Header:
     return Header("FLAC", packed >> 44, (packed >> 41 & 7) + 1, samples or None)
 
 
-def _ogg(file: IO[bytes], head: bytes, size: int) -> Header:
+def _ogg(file: Source, head: bytes, size: int) -> Header:
     packet = head[27 + head[26] :]
     if packet[:8] == b"OpusHead":
-        channels, rate = packet[9], 48_000  # what it decodes to, whatever it was made of
+        channels, rate = packet[9], 48_000  # that its samples are counted at
     elif packet[:7] == b"\x01vorbis":
         channels, rate = struct.unpack_from("<BI", packet, 11)
     else:

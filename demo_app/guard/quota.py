@@ -37,10 +37,15 @@ class Cache:
     Args:
         root: that folder.
         settings: how much may be in it, and for how long.
+
+    Attributes:
+        root: that folder.
+        known: lists that gradio keeps of them, out of which those removed are struck.
     """
 
     def __init__(self, root: Path, settings: Settings) -> None:
         self.root = root
+        self.known: list[set[str]] = []
         self._settings = settings
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sweep_on, daemon=True, name="audiovq-sweeper")
@@ -68,7 +73,7 @@ class Cache:
     def sweep(self) -> int:
         """Remove files that were not used for `keep_seconds`, and empty folders; return how many.
 
-        gradio removes those it knows of; this also takes what a broken upload leaves behind.
+        What a broken upload left behind goes, too, which gradio does not know of.
         """
         oldest = time.time() - self._settings.keep_seconds
         old = [path for path, _, used in self._files() if used < oldest]
@@ -80,6 +85,8 @@ class Cache:
                 with contextlib.suppress(OSError):  # not empty, or just being filled
                     if Path(parent).stat().st_mtime < oldest:
                         Path(parent).rmdir()
+        for names in self.known:
+            names.difference_update([n for n in list(names) if not Path(n).exists()])
         return len(old)
 
     def start(self) -> None:

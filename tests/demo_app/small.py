@@ -1,7 +1,9 @@
 """A page of one upload and one answer, behind the whole gate: what the safety tests knock at."""
 
 import io
+import json
 import os
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -90,3 +92,15 @@ class Visitor:
 def file_at(path: str, **more) -> dict:
     """Return a file as gradio's clients name it."""
     return {"path": path, "meta": {"_type": "gradio.FileData"}, **more}
+
+
+def main() -> None:
+    """Serve until standard input ends; the settings are the one argument, as JSON."""
+    with start(**json.loads(sys.argv[1])) as running:
+        sys.stdout.write(json.dumps({"url": running.url, "cache": str(running.cache)}) + "\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
