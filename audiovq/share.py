@@ -1,5 +1,6 @@
-"""Recipes and configs: found in a checkout beside the package, or inside the installed package."""
+"""Recipes, configs and the demo: found in a checkout beside the package, or inside it."""
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -12,7 +13,7 @@ _PACKAGE = Path(__file__).parent
 
 
 def folder(kind: str) -> Path:
-    """Return the folder of `recipes` or `configs`.
+    """Return the folder of `recipes`, `configs` or `demo_app`.
 
     A checkout's own comes first, so that editing it there has an effect.
     """
@@ -91,3 +92,28 @@ def load_recipe(name: str) -> ModuleType:
     sys.modules[module_name] = module  # pydantic resolves annotations through it
     spec.loader.exec_module(module)
     return module
+
+
+def load_demo() -> ModuleType:
+    """Import the demo as the package `demo_app`, whose modules `serve` and `settings` start it.
+
+    One name in a checkout and in an installed audiovq, so that its modules are never there twice.
+
+    Raises:
+        ConfigError: this installation has no demo.
+    """
+    path = folder("demo_app") / "__init__.py"
+    if "demo_app" not in sys.modules:
+        if not path.is_file():
+            raise ConfigError("the demo is not part of this installation: install audiovq again")
+        spec = importlib.util.spec_from_file_location(
+            "demo_app", path, submodule_search_locations=[str(path.parent)]
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["demo_app"] = module  # its modules import each other through it
+        spec.loader.exec_module(module)
+    for name in ("serve", "settings"):
+        importlib.import_module(f"demo_app.{name}")
+    return sys.modules["demo_app"]
