@@ -32,6 +32,8 @@ class Shelf:
         shipped: also offer the models that come with the package.
         in_memory: models, and as many priors, that are kept; the one used longest ago goes first.
         device: where they compute.
+        warm: run each model once when it is loaded, so that what a first pass finds out about the
+            machine, most of a second, is not of the first visitor's real-time factor.
 
     Attributes:
         notes: what was found and cannot be used: name and one line each.
@@ -47,10 +49,11 @@ class Shelf:
         shipped: bool = True,
         in_memory: int = 3,
         device: str = "cpu",
+        warm: bool = True,
     ) -> None:
         places, notes = survey([Path(f) for f in folders], _shipped() if shipped else {})
         self.notes: dict[str, str] = notes
-        self._device = torch.device(device)
+        self._device, self._warm = torch.device(device), warm
         self._models: dict[str, tuple[Place, Facts]] = {}
         self._priors: dict[str, tuple[Place, About]] = {}
         for name, place in places.items():
@@ -174,10 +177,9 @@ class Shelf:
 
     def _load_model(self, place: Place) -> Autoencoder:
         model = _named(audiovq.load, place).to(self._device)
-        # What a first pass finds out about the machine's kernels takes most of a second: not of
-        # the first visitor's real-time factor.
-        moment = torch.zeros(1, 1, model.sample_rate // 5, device=self._device)
-        model.decode_embedding(model.embed(moment, exact=True))
+        if self._warm:
+            moment = torch.zeros(1, 1, model.sample_rate // 5, device=self._device)
+            model.decode_embedding(model.embed(moment, exact=True))
         return model
 
     def _load_prior(self, place: Place) -> TrainedPrior:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 INK = "#767676"  # 4.5 times the contrast to white and to black: for text on either
 RANGE = 80.0  # dB below the loudest point that are shown
-MOST_LABELS = 60  # units whose codes can be written side by side
+MOST_LABELS = 80  # units whose codes can be written side by side
 _OWN = "own colour"  # marks what is drawn on a picture and not on its ground
 
 _alone = threading.Lock()  # matplotlib's fonts are of one thread at a time

@@ -114,4 +114,6 @@ def _read(folder: Path) -> AutoencoderConfig | priors.About:
         values = release.read_config(path, priors.FORMAT, priors.VERSION, {})
         return configs.parse(priors.About, values, path.name)
     values = release.read_config(path, "audiovq.model", release.FORMAT_VERSION, {})
-    return configs.parse(AutoencoderConfig, values.get("model", {}), path.name)
+    if not isinstance(values.get("model"), dict):
+        raise CheckpointError(f"{path} describes no model")
+    return configs.parse(AutoencoderConfig, values["model"], path.name)

@@ -45,7 +45,7 @@ class Edited:
     Attributes:
         codes: now.
         recording: decoded from them, at the model's rate.
-        span: frames that the last edit made or changed; None before the first one, and of `erase`.
+        span: frames that the last edit made or changed, empty where it cut; None before the first.
         before: codes before it; None before the first one.
     """
 
@@ -103,7 +103,7 @@ def edit(model: Autoencoder, now: Edited, wish: Edit, *, max_seconds: float = 60
 
 def _changed(
     model: Autoencoder, codes: Int[Tensor, "K T"], wish: Edit, span: Span
-) -> tuple[Int[Tensor, "K _"], Span | None]:
+) -> tuple[Int[Tensor, "K _"], Span]:
     """Return the codes after an edit, and the frames of them that it made or changed."""
     assert isinstance(model.bottleneck, DiscreteBottleneck)
     books = model.bottleneck.books
@@ -116,7 +116,7 @@ def _changed(
             stop = span.start + wish.times * span.frames
             return repeat(codes, span, wish.times), Span(span.start, stop)
         case "erase":
-            return erase(codes, span), None
+            return erase(codes, span), Span(span.start, span.start)
         case "reverse":
             return reverse(codes, span, books), span
         case "smooth":
