@@ -1,6 +1,5 @@
 """Units: the deduplicated codes of a recording with their times; click one to hear the others."""
 
-import html
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,14 +10,14 @@ import gradio as gr
 
 from audiovq.errors import ConfigError
 
-from .. import pictures
 from ..work import units as work
-from ._common import PROGRESS, STATE_SECONDS, Desk, Hall, Panel, Updates, answering
-from ._parts import clips, figures, file, image, run_and_cancel, show
+from ._common import PROGRESS, STATE_SECONDS, Desk, Hall, Number, Panel, Updates, answering
+from ._occurrences import View, chosen, drawn
+from ._parts import figures, file, image, run_and_cancel
 
 ABOUT = (
     "Runs of equal codes are units: something like the letters of the model's own alphabet of "
-    "sounds. Click a row of the table to hear where else the same unit occurs."
+    "sounds. Click a row of the table, or the picture, to hear where else the same unit occurs."
 )
 _KINDS = (".jsonl", ".km", ".csv")
 _DISCRETE = (
@@ -39,26 +38,31 @@ def build(hall: Hall, desk: Desk) -> Panel:
         elem_id="units-codebooks",
         **_choices(hall, desk.model.value),
     )
+    zoom = gr.Slider(
+        0.0, 5.0, 0.0, step=0.25, label="Zoom (s)", elem_id="units-zoom",
+        info="How much to show around a unit that you click; 0: the whole recording.",
+    )  # fmt: skip
     run, stop = run_and_cancel("Find the units", "units")
     outputs = _results()
-    state, drawn, table, heard = outputs[:4]
+    state, picture, table, heard = outputs[:4]
 
     def go(
-        path: str | None, name: str | None, chosen: Sequence[str], progress: Any = PROGRESS
+        path: str | None, name: str | None, rows: Sequence[str], progress: Any = PROGRESS
     ) -> Iterator[Updates]:
         with answering():
-            yield from _run(hall, path, name, chosen, progress)
+            yield from _run(hall, path, name, rows, progress)
 
-    def click(found: work.Found | None, event: gr.SelectData) -> Updates:
+    def click(view: View | None, zoom: Number, event: gr.SelectData) -> Updates:
         with answering():
-            return _click(hall, found, event.row_value)
+            return chosen(hall, view, event.row_value or event.index, float(zoom or 0))
 
     running = run.click(
         go, [desk.recording, desk.model, codebooks], outputs,
-        show_progress_on=[drawn, table], api_visibility="private",
+        show_progress_on=[picture, table], api_visibility="private",
     )  # fmt: skip
     stop.click(None, cancels=[running], api_visibility="private")
-    table.select(click, [state], [drawn, heard], api_visibility="private")
+    for place in (table, picture):
+        place.select(click, [state, zoom], [state, picture, heard], api_visibility="private")
     return Panel(
         [missing, codebooks],
         lambda name: [
@@ -70,9 +74,9 @@ def build(hall: Hall, desk: Desk) -> Panel:
 
 def _results() -> list[Any]:
     state = gr.State(None, time_to_live=STATE_SECONDS)
-    drawn = image("Units over the spectrogram (dB)", "units-picture")
+    picture = image("Units over the spectrogram (dB): click one", "units-picture")
     table = gr.Dataframe(
-        label="Units: click a row to hear the unit's other occurrences",
+        label="Units: click a row to hear where else the unit occurs",
         interactive=False,
         type="array",
         max_height=360,
@@ -85,7 +89,7 @@ def _results() -> list[Any]:
             gr.DownloadButton(f"Download {kind}", interactive=False, elem_id=f"units-{kind[1:]}")
             for kind in _KINDS
         ]
-    return [state, drawn, table, heard, shown, *downloads]
+    return [state, picture, table, heard, shown, *downloads]
 
 
 def _is_discrete(hall: Hall, name: str | None) -> bool:
@@ -99,22 +103,22 @@ def _choices(hall: Hall, name: str | None) -> dict[str, Any]:
 
 
 def _run(
-    hall: Hall, path: str | None, name: str | None, chosen: Sequence[str], progress: Any
+    hall: Hall, path: str | None, name: str | None, names: Sequence[str], progress: Any
 ) -> Iterator[Updates]:
     progress(0.0, desc="Reading the recording")
     facts, recording = hall.facts(name), hall.read(path)
     if not facts.is_discrete:
         raise ConfigError(_DISCRETE)
-    if not set(chosen) & set(facts.layout):
+    if not set(names) & set(facts.layout):
         raise ConfigError("no codebook is ticked: a unit needs at least one")
     yield [gr.skip()] * 8
     progress(0.3, desc="Encoding")
-    rows = [facts.layout.index(row) for row in chosen]
+    rows = [facts.layout.index(row) for row in names]
     found = work.units(hall.shelf.model(facts.name), recording, rows)
     progress(0.7, desc="Drawing")
     table = gr.update(value=found.rows(), headers=found.header())
     yield [
-        found, show(pictures.units(found), "units"), table, "",
+        *drawn(found), table, "",
         figures(figures_of(found)), *_downloads(found),
     ]  # fmt: skip
 
@@ -140,34 +144,3 @@ def files_of(found: work.Found) -> list[str]:
 
 def _downloads(found: work.Found) -> Updates:
     return [gr.update(value=path, interactive=True) for path in files_of(found)]
-
-
-def _click(hall: Hall, found: work.Found | None, row: Sequence[Any]) -> Updates:
-    if found is None:
-        raise ConfigError("these units are forgotten by now: find them again")
-    unit = found.units[int(row[0])]  # its number, in whatever order the table is
-    here = work.occurrences(found, unit.codes)
-    heard = [
-        f"<h4>Unit {unit.label}: {len(here)} times in this recording</h4>",
-        clips(work.clips(found, unit.codes)),
-        _in_corpus(hall, found, unit),
-    ]
-    marked = pictures.units(found, unit.codes)
-    return [show(marked, f"unit-{unit.label}"), "".join(heard)]
-
-
-def _in_corpus(hall: Hall, found: work.Found, unit: work.Unit) -> str:
-    corpus = hall.corpus
-    if corpus is None:
-        return (
-            '<p class="note">To hear it in a whole corpus, too, start the demo with '
-            "<code>--units DIR</code>, a folder made by <code>audiovq extract</code>.</p>"
-        )
-    name = html.escape(corpus.name)
-    if why := corpus.why_not(found):
-        return f'<p class="note">Not looked up in {name}: {html.escape(why)}</p>'
-    count = corpus.count(unit.codes, found.codebooks)
-    head = f"<h4>{count:,} times in {name}</h4>"
-    if corpus.note:
-        return f'{head}<p class="note">{html.escape(corpus.note)}</p>'
-    return head + clips(corpus.clips(unit.codes, found.codebooks))
