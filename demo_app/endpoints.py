@@ -15,6 +15,7 @@ from audiovq.errors import ConfigError
 from .panels import compare as compare_panel
 from .panels import edit as edit_panel
 from .panels import generate as generate_panel
+from .panels import resynthesise as resynthesise_panel
 from .panels import units as units_panel
 from .panels._common import Hall, Number, answering
 from .panels._parts import wav
@@ -68,10 +69,9 @@ def _resynthesise(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
         """Pass a recording through a model and back: the reconstruction, and what it is worth."""
         with answering():
             facts, sound = hall.facts(model), hall.read(recording)
-            found = resynthesise.resynthesise(
-                hall.shelf.model(model), sound, int(codebooks) or None,
-                prior=hall.shelf.whole_prior(model),
-            )  # fmt: skip
+            used = int(codebooks) or None
+            prior = resynthesise_panel.quick_prior(hall, model, used)
+            found = resynthesise.resynthesise(hall.shelf.model(model), sound, used, prior=prior)
             return wav(found.reconstruction, facts.name), _figures(found)
 
     inputs = [
