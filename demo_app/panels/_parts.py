@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 def player(label: str, elem_id: str, **more: Any) -> gr.Audio:
-    """Return a player of results, with a button to download."""
+    """Return a player of results, with a button to download; on a phone one fills a row."""
     return gr.Audio(
         label=label,
+        min_width=280,
         type="filepath",
         interactive=False,
         buttons=["download"],

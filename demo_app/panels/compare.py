@@ -60,10 +60,9 @@ def _results() -> list[Any]:
     drawn = image("Distortion over rate (bit/s): further down and left is better", "compare-plot")
     gr.Markdown("**Listen**: play one, then another; all are equally loud.", elem_classes="note")
     with gr.Row():
-        original = player("Original", "compare-original", min_width=300)
+        original = player("Original", "compare-original")
         players = [
-            player(f"Model {n + 1}", f"compare-player-{n + 1}", visible=False, min_width=300)
-            for n in range(MOST)
+            player(f"Model {n + 1}", f"compare-player-{n + 1}", visible=False) for n in range(MOST)
         ]
     return [table, drawn, note, original, *players]
 

@@ -39,8 +39,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     told = gr.HTML(elem_id="generate-told")
     with gr.Row():
         players = [
-            player(f"Piece {n + 1}", f"generate-piece-{n + 1}", visible=False, min_width=300)
-            for n in range(MOST)
+            player(f"Piece {n + 1}", f"generate-piece-{n + 1}", visible=False) for n in range(MOST)
         ]
 
     def go(
@@ -84,34 +83,56 @@ def wish_of(
 
 def _controls() -> list[Any]:
     proceed = gr.Checkbox(
-        False, label="Go on from the recording above", elem_id="generate-continue",
+        False,
+        label="Go on from the recording above",
         info="Its end is the beginning of every piece. Otherwise speech begins from nothing.",
-    )  # fmt: skip
+        elem_id="generate-continue",
+    )
     with gr.Row():
-        pieces = gr.Slider(1, MOST, 3, step=1, label="Pieces", info="How many to make.",
-                           elem_id="generate-pieces")  # fmt: skip
-        seconds = gr.Slider(
-            0.5, LONGEST, 3.0, step=0.5, label="Length (s)", elem_id="generate-seconds",
-            info="Of each piece, with what it goes on from.",
-        )  # fmt: skip
-        seed = gr.Number(0, precision=0, minimum=0, maximum=2**31, label="Seed",
-                         info="The same seed and settings give the same pieces.",
-                         elem_id="generate-seed")  # fmt: skip
+        pieces = _slider((1, MOST, 1), 3, "Pieces", "How many of them to make.")
+        seconds = _slider(
+            (0.5, LONGEST, 0.5), 3.0, "Length (s)", "Of each piece, with what it goes on from."
+        )
+        seed = gr.Number(
+            0,
+            precision=0,
+            minimum=0,
+            maximum=2**31,
+            label="Seed",
+            info="The same seed and settings give the same pieces.",
+            min_width=240,
+            elem_id="generate-seed",
+        )
     with gr.Row():
-        temperature = gr.Slider(
-            0.0, 2.0, 0.9, step=0.05, label="Temperature", elem_id="generate-temperature",
-            info="Below 1 safer and duller, above 1 wilder; 0 always takes the likeliest code.",
+        temperature = _slider(
+            (0.0, 2.0, 0.05), 0.9, "Temperature",
+            "Below 1 safer and duller, above 1 wilder; 0 always takes the likeliest code.",
         )  # fmt: skip
-        top_k = gr.Slider(0, 512, 0, step=1, label="Top-k (codes)", elem_id="generate-top-k",
-                          info="Draw from so many likeliest codes only; 0: from all.")  # fmt: skip
-        top_p = gr.Slider(
-            0.05, 1.0, 1.0, step=0.05, label="Top-p (share)", elem_id="generate-top-p",
-            info="Draw from the likeliest codes that hold this share of probability; 1: from all.",
+        top_k = _slider(
+            (0, 512, 1), 0, "Top-k (codes)", "Draw from so many likeliest codes only; 0: from all."
+        )
+        top_p = _slider(
+            (0.05, 1.0, 0.05), 1.0, "Top-p (share)",
+            "Draw from the likeliest codes that hold this share of probability; 1: from all.",
         )  # fmt: skip
-    label = gr.Dropdown([ANY], value=ANY, label="Speaker", visible=False,
-                        info="Who is to be heard, where the prior was told who speaks.",
-                        elem_id="generate-label")  # fmt: skip
+    label = gr.Dropdown(
+        [ANY],
+        value=ANY,
+        label="Speaker",
+        info="Who is to be heard, where the prior was told who speaks.",
+        visible=False,
+        elem_id="generate-label",
+    )
     return [proceed, pieces, seconds, temperature, top_k, top_p, seed, label]
+
+
+def _slider(span: tuple[Number, Number, Number], value: Number, label: str, info: str) -> gr.Slider:
+    low, high, step = span
+    name = label.split(" (")[0].lower()
+    return gr.Slider(
+        low, high, value, step=step, label=label, info=info, min_width=240,
+        elem_id=f"generate-{name}",
+    )  # fmt: skip
 
 
 def _missing(hall: Hall, name: str | None) -> dict[str, Any]:

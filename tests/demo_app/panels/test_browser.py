@@ -222,7 +222,7 @@ def test_what_is_not_there_is_said(screen):
 def test_generate(screen, recording, models, x):
     page = screen("generate")
     page.page.fill("#generate-pieces input[type=number]", "2")
-    page.page.fill("#generate-seconds input[type=number]", "1")
+    page.page.fill("#generate-length input[type=number]", "1")
     page.run()
     pieces = [page.heard(f"generate-piece-{n}")[0] for n in (1, 2)]
     assert all(len(piece) == 16000 for piece in pieces)
@@ -232,7 +232,7 @@ def test_generate(screen, recording, models, x):
     old = page.link("generate-piece-1")
     page.upload(recording)
     page.page.check("#generate-continue input")
-    page.page.fill("#generate-seconds input[type=number]", "3")
+    page.page.fill("#generate-length input[type=number]", "3")
     page.run()
     heard, _ = page.heard("generate-piece-1", old)
     begun = pcm(through(models["plain"], x))
