@@ -17,7 +17,7 @@ from .request import App
 if TYPE_CHECKING:
     import uvicorn
 
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _STOP_SECONDS = 5.0
 
 
