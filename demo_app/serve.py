@@ -1,14 +1,12 @@
 """The server: gradio behind our gate, on our socket, in a folder of its own that goes with it."""
 
 import contextlib
-import logging
 import os
 import signal
 import socket
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -18,15 +16,22 @@ from audiovq.errors import ConfigError
 
 from .guard import decode, quota
 from .guard.gate import Gate
+from .guard.server import in_background, server_of, socket_of
 from .settings import Settings
 
 if TYPE_CHECKING:
     import gradio as gr
-    import uvicorn
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_START_SECONDS = 60.0
-_STOP_SECONDS = 5.0
+_QUIET = {  # what gradio and its libraries would otherwise tell others, or ask them
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "DO_NOT_TRACK": "1",
+    # of its statistics, which nobody reads, it would import pandas in the first answer
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 60),
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+}
 
 
 class Running:
@@ -71,6 +76,7 @@ def serve(settings: Settings) -> None:
     def leave(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
 
+    os.environ.update(_QUIET)  # before gradio is imported, which looks at them
     with socket_of(settings) as listening:  # a taken port is told before the slow part
         need_gradio()
         from . import app, style  # noqa: PLC0415  (they import gradio)
@@ -104,7 +110,6 @@ def launch(
     Raises:
         ConfigError: gradio is missing, or the address cannot be listened on.
     """
-    need_gradio()
     stack = contextlib.ExitStack()
     with contextlib.ExitStack() as failing:
         failing.push(stack)
@@ -115,83 +120,45 @@ def launch(
         stack.callback(decode.stop_all)
         blocks = build(settings)
         stack.callback(_stop_queue, blocks)
-        server = _server(_application(blocks, settings, looks or {}, cache), settings)
+        server = server_of(_application(blocks, settings, looks or {}, cache), settings)
         cache.start()
         stack.callback(cache.stop)
-        stack.enter_context(_in_background(server, bound))
+        stack.enter_context(in_background(server, bound))
         failing.pop_all()
     return Running(_url(bound, settings), cache.root, stack.close)
 
 
 def need_gradio() -> None:
-    """Refuse with the name of the extra if gradio is missing; switch its messages home off.
+    """Refuse with the name of the extra if gradio is missing.
 
     Raises:
         ConfigError: gradio is not installed.
     """
-    os.environ.update(_QUIET)  # before the import, which looks at them
     try:
         import gradio  # noqa: F401, PLC0415
     except ImportError:
         raise ConfigError("the demo needs gradio and matplotlib: install audiovq[demo]") from None
 
 
-_QUIET = {
-    "GRADIO_ANALYTICS_ENABLED": "False",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_OFFLINE": "1",
-    "DO_NOT_TRACK": "1",
-    # of its statistics, which nobody reads, it would import pandas in the first answer
-    "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 60),
-    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
-}
-
-
-def socket_of(settings: Settings) -> socket.socket:
-    """Return a socket that is bound to the settings' address.
-
-    Raises:
-        ConfigError: the port is taken, may not be used, or there is no such address.
-    """
-    where = f"{settings.host}:{settings.port}"
-    try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[0]
-        made = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ConfigError(f"--host {settings.host} is no address: {error.strerror}") from None
-    try:
-        if os.name == "posix":  # elsewhere it would share a port with whoever has it
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
-        made.listen(128)
-    except OSError as error:
-        made.close()
-        raise ConfigError(
-            f"cannot listen on {where}: {(error.strerror or str(error)).lower()}; choose another "
-            "--port, or 0 for any free one"
-        ) from None
-    return made
-
-
 @contextlib.contextmanager
 def _environment(root: Path) -> Iterator[None]:
     """Let gradio and all others put their files below one folder, and afterwards elsewhere."""
-    names = {
+    ours = _QUIET | {
         "GRADIO_TEMP_DIR": str(root / "cache"),
         "GRADIO_EXAMPLES_CACHE": str(root / "cache" / "examples"),
     }
-    before = {name: os.environ.get(name) for name in names}
+    before = {name: os.environ.get(name) for name in ours}
     temporary = tempfile.tempdir
     for part in ("cache", "work"):
         (root / part).mkdir()
-    os.environ.update(names)
+    os.environ.update(ours)
     tempfile.tempdir = str(root / "work")
-    from gradio import routes  # noqa: PLC0415
-
-    if hasattr(routes, "DEFAULT_TEMP_DIR"):  # set at the import; a folder is made there
-        routes.DEFAULT_TEMP_DIR = names["GRADIO_TEMP_DIR"]
     try:
+        need_gradio()
+        from gradio import routes  # noqa: PLC0415
+
+        if hasattr(routes, "DEFAULT_TEMP_DIR"):  # set at the import; a folder is made there
+            routes.DEFAULT_TEMP_DIR = ours["GRADIO_TEMP_DIR"]
         yield
     finally:
         tempfile.tempdir = temporary
@@ -235,73 +202,6 @@ def _application(
         **looks,
     )
     return Gate(app, cache, settings)
-
-
-def _server(app: Gate, settings: Settings) -> "uvicorn.Server":
-    import uvicorn  # noqa: PLC0415
-
-    config = uvicorn.Config(
-        app,
-        http="h11",
-        ws="none",
-        lifespan="on",
-        loop="asyncio",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=settings.connections,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=16 << 10,
-    )
-    return _impatient(settings.idle_seconds)(config)
-
-
-def _impatient(seconds: float) -> "type[uvicorn.Server]":
-    """Return a server that hangs up on who takes too long to say what is wanted."""
-    import uvicorn  # noqa: PLC0415
-
-    class Impatient(uvicorn.Server):
-        _since: dict[Any, float]
-
-        async def on_tick(self, counter: int) -> bool:
-            if counter % 10 == 0:
-                self._hang_up()
-            return await super().on_tick(counter)
-
-        def _hang_up(self) -> None:
-            now, before = time.monotonic(), getattr(self, "_since", {})
-            cycles = {c: getattr(c, "cycle", None) for c in self.server_state.connections}
-            self._since = {
-                connection: before.get(connection, now)
-                for connection, cycle in cycles.items()
-                if cycle is None or cycle.response_complete
-            }
-            for connection, since in self._since.items():
-                if now - since > seconds:
-                    connection.transport.close()
-
-    return Impatient
-
-
-@contextlib.contextmanager
-def _in_background(server: "uvicorn.Server", bound: socket.socket) -> Iterator[None]:
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it would speak of every stop
-    thread = threading.Thread(
-        target=server.run, args=([bound],), daemon=True, name="audiovq-demo-server"
-    )
-    thread.start()
-    until = time.monotonic() + _START_SECONDS
-    while not server.started:
-        if not thread.is_alive() or time.monotonic() > until:
-            raise ConfigError("the demo's server did not start; see the lines above")
-        time.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(_STOP_SECONDS)
 
 
 def _stop_queue(blocks: "gr.Blocks") -> None:

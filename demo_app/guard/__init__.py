@@ -2,6 +2,7 @@
 
 gate, routes, payload, limits: every request, before gradio sees it.
 probe, decode, child: an upload's header, then its samples, in a process of its own.
+server: the socket and the connections under them.
 quota: the folder that visitors' files are in.
 """
 

@@ -1,3 +1,4 @@
+import socket
 import threading
 import time
 from types import SimpleNamespace
@@ -22,7 +23,8 @@ def test_visitors_leave_nothing_behind(monkeypatch):
 
 
 def test_a_killed_decoder_is_an_error_and_the_server_lives():
-    with small.start(burst=10_000) as running:
+    with small.start(idle_seconds=1) as running:
+        silent = _who_never_ends_a_sentence(running.port)
         visitor = small.Visitor(running)
         stored = visitor.upload(small.tone(5.0)).json()[0]
 
@@ -38,6 +40,14 @@ def test_a_killed_decoder_is_an_error_and_the_server_lives():
         assert status == 200
         assert "could not be decoded" in text
         assert "5.00 s" in visitor.call("measure", small.file_at(stored))[1]
+        assert silent.recv(1000) == b""  # hung up on
+        silent.close()
+
+
+def _who_never_ends_a_sentence(port: int) -> socket.socket:
+    made = socket.create_connection(("127.0.0.1", port), timeout=30)
+    made.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+    return made
 
 
 @pytest.mark.slow

@@ -117,7 +117,7 @@ def test_it_ends_with_sigterm_leaves_nothing_and_called_nobody(tmp_path):
         assert job.status_code == 200
         time.sleep(0.3)  # it is computing, and would for a minute
         process.send_signal(signal.SIGTERM)
-        rest = process.communicate(timeout=20)[1]
+        rest = process.communicate(timeout=300)[1]
     finally:
         process.kill()
     assert process.returncode == 0
