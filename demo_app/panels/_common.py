@@ -11,7 +11,8 @@ import gradio as gr
 from audiovq.errors import AudioError, ConfigError
 
 from .. import guard
-from ..models import Facts, Shelf
+from ..facts import Facts
+from ..models import Shelf
 from ..settings import Settings
 from ..sound import Recording
 from ..work.corpus import Corpus

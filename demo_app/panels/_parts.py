@@ -59,7 +59,8 @@ def run_and_cancel(label: str, elem_id: str) -> tuple[gr.Button, gr.Button]:
 
 def file(data: bytes, name: str) -> str:
     """Put bytes where the browser can fetch them; returns the path for a component."""
-    return processing_utils.save_bytes_to_cache(data, name, gr.utils.get_upload_folder())
+    path: str = processing_utils.save_bytes_to_cache(data, name, gr.utils.get_upload_folder())
+    return path
 
 
 def wav(recording: Recording, what: str = "") -> str:

@@ -8,7 +8,7 @@ import gradio as gr
 from audiovq.errors import ConfigError
 
 from .. import pictures
-from ..models import Facts
+from ..facts import Facts
 from ..work import edit as work
 from ._common import STATE_SECONDS, Desk, Hall, Number, Panel, Updates, answering
 from ._parts import image, player, show, wav
@@ -49,7 +49,9 @@ class Session:
 def build(hall: Hall, desk: Desk) -> Panel:
     """Put the panel on the page."""
     gr.Markdown(ABOUT, elem_classes="note")
-    missing = gr.Markdown(_MISSING, elem_classes="missing", visible=_is_missing(hall, desk))
+    missing = gr.Markdown(
+        _MISSING, elem_classes="missing", visible=_is_missing(hall, desk.model.value)
+    )
     inputs, extras = _controls(hall)
     with gr.Row():
         run = gr.Button("Apply", variant="primary", scale=3, elem_id="edit-run")
@@ -66,11 +68,12 @@ def build(hall: Hall, desk: Desk) -> Panel:
         with answering():
             return _back(hall, session)
 
-    def fresh(path: str | None, name: str) -> Updates:
+    def fresh(path: str | None, name: str | None) -> Updates:
         with answering():
-            return _shown(_begun(hall, path, hall.facts(name)), hall.facts(name))
+            facts = hall.facts(name)
+            return _shown(_begun(hall, path, facts), facts)
 
-    private = {"api_visibility": "private", "show_progress_on": outputs[1:3]}
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress_on": outputs[1:3]}
     run.click(apply, [state, desk.recording, desk.model, *inputs], outputs, **private)
     undo.click(back, [state], outputs, **private)
     over.click(fresh, [desk.recording, desk.model], outputs, **private)
@@ -79,7 +82,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     )
     return Panel(
         [missing],
-        lambda name: [gr.update(visible=bool(name) and not hall.shelf.facts(name).is_discrete)],
+        lambda name: [gr.update(visible=_is_missing(hall, name))],
     )
 
 
@@ -99,8 +102,8 @@ def wish_of(
     )
 
 
-def _is_missing(hall: Hall, desk: Desk) -> bool:
-    return bool(desk.model.value) and not hall.shelf.facts(desk.model.value).is_discrete
+def _is_missing(hall: Hall, name: str | None) -> bool:
+    return name is not None and not hall.shelf.facts(name).is_discrete
 
 
 def _controls(hall: Hall) -> tuple[list[Any], list[Any]]:
@@ -168,12 +171,12 @@ def _apply(
     facts = hall.facts(name)
     if not facts.is_discrete:
         raise ConfigError(_MISSING)
-    if session is None or (session.model, session.path) != (name, path):
+    if session is None or (session.model, session.path) != (facts.name, path):
         session = _begun(hall, path, facts)
     most = hall.settings.max_seconds
-    edited = work.edit(hall.shelf.model(name), session.steps[-1], wish, max_seconds=most)
+    edited = work.edit(hall.shelf.model(facts.name), session.steps[-1], wish, max_seconds=most)
     first, *rest = session.steps
-    return _shown(Session(name, path, (first, *rest[-_STEPS:], edited)), facts)
+    return _shown(Session(facts.name, path, (first, *rest[-_STEPS:], edited)), facts)
 
 
 def _back(hall: Hall, session: Session | None) -> Updates:

@@ -128,7 +128,7 @@ def _controls() -> list[Any]:
 
 def _slider(span: tuple[Number, Number, Number], value: Number, label: str, info: str) -> gr.Slider:
     low, high, step = span
-    name = label.split(" (")[0].lower()
+    name = label.split(" (", maxsplit=1)[0].lower()
     return gr.Slider(
         low, high, value, step=step, label=label, info=info, min_width=240,
         elem_id=f"generate-{name}",

@@ -8,7 +8,7 @@ import gradio as gr
 from audiovq.prior import TrainedPrior
 
 from .. import pictures
-from ..models import Facts
+from ..facts import Facts
 from ..work import resynthesise as work
 from ._common import PROGRESS, Desk, Hall, Number, Panel, Updates, answering
 from ._parts import figures, file, image, plain, player, run_and_cancel, show, wav
@@ -48,7 +48,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
         "show_progress_on": outputs[:2],
         "api_visibility": "private",
     }
-    events = [run.click(go, **shared), codebooks.release(go, **shared)]
+    events: list[Any] = [run.click(go, **shared), codebooks.release(go, **shared)]
     stop.click(None, cancels=events, api_visibility="private")
     return Panel([codebooks], lambda name: [gr.update(**codebook_range(hall, name))])
 

@@ -187,7 +187,7 @@ def test_voice(screen, recording, models, x):
     page.upload(recording)
     page.run()
     model = models["voices"]
-    ann, bob = (model.speaker_index(name) for name in SPEAKERS[:2])
+    ann, bob = (model.speaker_index([name]) for name in SPEAKERS[:2])
     assert model.num_codebooks == 1
     check_same(page.heard("voice-result"), through(model, x, condition=ann))
     page.picture("voice-picture")

@@ -104,7 +104,7 @@ def test_voice(client, given, models, x):
     model = models["voices"]
     path = client.predict(given, "voices", "cem", api_name="/voice")
     codes = model.encode(x, exact=True)
-    check_same(path, model.decode(codes, x.shape[-1], condition=model.speaker_index("cem")))
+    check_same(path, model.decode(codes, x.shape[-1], condition=model.speaker_index(["cem"])))
 
 
 def test_generate(client):
