@@ -67,8 +67,7 @@ def build(settings: Settings) -> gr.Blocks:
 
 def page(hall: Hall) -> gr.Blocks:
     """Return the page of a hall."""
-    keep = (hall.settings.sweep_seconds, hall.settings.keep_seconds)
-    blocks = gr.Blocks(title="audiovq", analytics_enabled=False, delete_cache=keep)
+    blocks = gr.Blocks(title="audiovq", analytics_enabled=False)
     with blocks:
         gr.Markdown(
             "# audiovq\nDiscrete codes from speech: hear, see and use them.", elem_id="title"

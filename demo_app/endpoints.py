@@ -15,7 +15,6 @@ from audiovq.errors import ConfigError
 from .panels import compare as compare_panel
 from .panels import edit as edit_panel
 from .panels import generate as generate_panel
-from .panels import resynthesise as resynthesise_panel
 from .panels import units as units_panel
 from .panels._common import Hall, Number, answering
 from .panels._parts import wav
@@ -70,7 +69,7 @@ def _resynthesise(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
         with answering():
             facts, sound = hall.facts(model), hall.read(recording)
             used = int(codebooks) or None
-            prior = resynthesise_panel.quick_prior(hall, model, used)
+            prior = hall.shelf.whole_prior(model, used)
             found = resynthesise.resynthesise(hall.shelf.model(model), sound, used, prior=prior)
             return wav(found.reconstruction, facts.name), _figures(found)
 

@@ -5,16 +5,12 @@ from typing import Any
 
 import gradio as gr
 
-from audiovq.prior import TrainedPrior
-
 from .. import pictures
 from ..facts import Facts
 from ..work import resynthesise as work
 from ._common import PROGRESS, Desk, Hall, Number, Panel, Updates, answering
 from ._parts import figures, file, image, plain, player, run_and_cancel, show, wav
 
-# Priors whose exact copy, which writes files, takes less time than the model itself does.
-_QUICK = ("lstm", "ngram", "wavenet")
 ABOUT = (
     "The recording is turned into codes by the model's encoder and back into sound by its decoder. "
     "Hear what survives, see where the two differ, and read what the codes cost."
@@ -72,12 +68,6 @@ def figures_of(found: work.Resynthesis) -> list[tuple[str, str, str]]:
     return [*rates, *scores, ("Real-time factor", f"{found.real_time_factor:.3f}", about), *notes]
 
 
-def quick_prior(hall: Hall, name: str, codebooks: int | None) -> TrainedPrior | None:
-    """Return a prior to write a model's codes with, if there is one that does not take long."""
-    prior = hall.shelf.whole_prior(name, codebooks)
-    return prior if prior is not None and prior.about.prior.name in _QUICK else None
-
-
 def _results() -> list[Any]:
     with gr.Row():
         original = player("Original, at the model's sample rate", "resynthesise-original")
@@ -101,7 +91,7 @@ def _run(
     progress(0.2, desc="Encoding, decoding, measuring")
     yield [gr.skip()] * 6  # a place where Cancel can stop it
     codebooks = int(count) if len(facts.prefixes) > 1 else None
-    model, prior = hall.shelf.model(facts.name), quick_prior(hall, facts.name, codebooks)
+    model, prior = hall.shelf.model(facts.name), hall.shelf.whole_prior(facts.name, codebooks)
     found = work.resynthesise(model, recording, codebooks, prior=prior)
     heard = [wav(found.original, "original"), wav(found.reconstruction, facts.name)]
     heard.append(figures(figures_of(found)))
