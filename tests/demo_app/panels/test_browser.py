@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -143,6 +144,18 @@ def test_units(screen, recording, models, x):
         "old => document.querySelector('#units-picture img').src !== old", arg=first
     )
     assert "--units DIR" in page.text("units-clips")
+
+    page.page.fill("#units-zoom input[type=number]", "0.5")
+    old = page.page.get_attribute("#units-picture img", "src")
+    picture = page.page.locator("#units-picture img")
+    box = picture.bounding_box()
+    picture.click(position={"x": box["width"] * 0.46, "y": box["height"] * 0.6})
+    page.page.wait_for_function(
+        "old => document.querySelector('#units-picture img').src !== old", arg=old
+    )
+    told = page.text("units-clips")
+    times = [float(t) for t in re.findall(r"here, ([\d.]+) s", told)]
+    assert min(abs(t - 1.0) for t in times) < 0.2  # the middle of the axis is at 1 s
 
     name, data = page.download("units-jsonl")
     assert name.endswith(".jsonl")
