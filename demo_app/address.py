@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 # Clicks are listened to and not gradio's own event of a tab, which the first tab sends by itself
-# whenever the page opens. A list of tabs that does not fit is a menu of buttons.
+# whenever the page opens.
 FOLLOW = """() => {
   const known = %s;
   document.addEventListener("click", (event) => {

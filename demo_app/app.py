@@ -73,7 +73,7 @@ def page(hall: Hall) -> gr.Blocks:
             "# audiovq\nDiscrete codes from speech: hear, see and use them.", elem_id="title"
         )
         desk, facts = _desk(hall)
-        with gr.Tabs(elem_id="panels") as tabs:
+        with gr.Tabs(elem_id="panels", overflow_behavior="wrap") as tabs:
             panels = []
             for name, module in PANELS.items():
                 with gr.Tab(name.capitalize(), id=name, elem_id=f"tab-{name}"):

@@ -55,6 +55,7 @@ def _results() -> list[Any]:
         label="Rate and distortion, model by model",
         interactive=False,
         type="array",
+        visible=False,
         elem_id="compare-table",
     )
     drawn = image("Distortion over rate (bit/s): further down and left is better", "compare-plot")
@@ -73,7 +74,7 @@ def _run(hall: Hall, path: str | None, chosen: Sequence[str], progress: Any) -> 
     progress(0.0, desc="Reading the recording")
     recording = hall.read(path)
     hidden = [gr.update(value=None, visible=False)] * MOST
-    yield [None, hidden[0], "", None, *hidden]
+    yield [hidden[0], hidden[0], "", None, *hidden]
     progress(0.05, desc=f"Model 1 of {len(chosen)}")
     for found in work.compare(hall.shelf.model, list(chosen), recording):
         yield _shown(found)
@@ -91,5 +92,5 @@ def _shown(found: work.Comparison) -> Updates:
         f"<p>{html.escape(name)}: {html.escape(why)}</p>" for name, why in found.failed.items()
     )
     drawn = show(pictures.rate_distortion(found), "rate-distortion") if found.entries else gr.skip()
-    table = gr.update(value=found.rows(), headers=found.header())
+    table = gr.update(value=found.rows(), headers=found.header(), visible=True)
     return [table, drawn, failed, wav(found.original, "original"), *players, *hidden]

@@ -80,6 +80,7 @@ def _results() -> list[Any]:
         interactive=False,
         type="array",
         max_height=360,
+        visible=False,
         elem_id="units-table",
     )
     heard = gr.HTML(elem_id="units-clips")
@@ -116,7 +117,7 @@ def _run(
     rows = [facts.layout.index(row) for row in names]
     found = work.units(hall.shelf.model(facts.name), recording, rows)
     progress(0.7, desc="Drawing")
-    table = gr.update(value=found.rows(), headers=found.header())
+    table = gr.update(value=found.rows(), headers=found.header(), visible=True)
     yield [
         *drawn(found), table, "",
         figures(figures_of(found)), *_downloads(found),

@@ -83,6 +83,7 @@ def _by_example() -> tuple[gr.Button, gr.Button, gr.Audio, gr.Dataframe]:
             label="Nearest voices, best first",
             interactive=False,
             type="array",
+            visible=False,
             elem_id="voice-table",
         )
     return find, cancel, reference, table
@@ -137,4 +138,7 @@ def _find(hall: Hall, path: str | None, name: str | None, progress: Any) -> Iter
     for tried in work.nearest(hall.shelf.model(facts.name), reference):
         progress(tried.done, desc="Trying voices")
         rows = [[speaker, f"{distance:.2f}"] for speaker, distance in tried.speakers[:10]]
-        yield [rows, gr.update(value=tried.speakers[0][0])]
+        yield [
+            gr.update(value=rows, visible=True),
+            gr.update(value=tried.speakers[0][0]),
+        ]

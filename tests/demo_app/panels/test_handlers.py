@@ -140,7 +140,8 @@ def test_voice(hall, path):
     assert last[1].endswith("-bob.wav")
     *_, anyone = voice._run(hall, path, "voices", voice.ANYONE, quiet)
     assert anyone[1] != last[1]
-    *_, (rows, update) = voice._find(hall, path, "voices", quiet)
+    *_, (table, update) = voice._find(hall, path, "voices", quiet)
+    rows = table["value"]
     assert sorted(row[0] for row in rows) == list(SPEAKERS)
     assert update["value"] == rows[0][0]
 
