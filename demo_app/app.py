@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 if __package__ in (None, ""):  # run as a program: become a package first
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -142,12 +143,20 @@ def _connect(
         with answering():
             return address.chosen(dict(request.query_params), hall.shelf.names(), PANELS)
 
-    desk.model.change(
-        changed, desk.model, [facts, *depends], api_visibility="private", show_progress="hidden"
-    )
+    follow: dict[str, Any] = {
+        "fn": changed,
+        "inputs": desk.model,
+        "outputs": [facts, *depends],
+        "api_visibility": "private",
+        "show_progress": "hidden",
+    }
+    desk.model.change(**follow)
     desk.model.input(None, desk.model, js=address.REMEMBER_MODEL, api_visibility="private")
     blocks.load(None, js=address.follow(PANELS), api_visibility="private")
-    blocks.load(opened, None, [desk.model, tabs], api_visibility="private", show_progress="hidden")
+    arrived = blocks.load(
+        opened, None, [desk.model, tabs], api_visibility="private", show_progress="hidden"
+    )
+    arrived.then(**follow)
 
 
 def _facts(hall: Hall, name: str | None) -> str:

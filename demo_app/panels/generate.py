@@ -23,15 +23,13 @@ LONGEST = 20.0  # seconds of a piece
 def build(hall: Hall, desk: Desk) -> Panel:
     """Put the panel on the page."""
     gr.Markdown(ABOUT, elem_classes="note")
-    name = desk.model.value
-    missing = gr.Markdown(
-        elem_classes="missing", elem_id="generate-missing", **_missing(hall, name)
-    )
+    # Which priors a model has takes a look at its weights: told once the page is there.
+    missing = gr.Markdown("", visible=False, elem_classes="missing", elem_id="generate-missing")
     prior = gr.Dropdown(
         label="Prior",
         info="What draws the codes; trained on those of the model above.",
         elem_id="generate-prior",
-        **_priors(hall, name),
+        **_priors(hall, None),
     )
     inputs = _controls()
     label = inputs[-1]
