@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, no_type_check
 
 import gradio as gr
 
@@ -37,6 +37,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     run, stop = run_and_cancel("Compare", "compare")
     outputs = _results()
 
+    @no_type_check  # which would hide from gradio that it is a generator
     def go(path: str | None, chosen: Sequence[str], progress: Any = PROGRESS) -> Iterator[Updates]:
         with answering():
             yield from _run(hall, path, chosen, progress)

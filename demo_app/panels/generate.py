@@ -1,7 +1,7 @@
 """Generate: new speech from a prior, piece by piece."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, no_type_check
 
 import gradio as gr
 
@@ -40,6 +40,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
             player(f"Piece {n + 1}", f"generate-piece-{n + 1}", visible=False) for n in range(MOST)
         ]
 
+    @no_type_check  # which would hide from gradio that it is a generator
     def go(
         path: str | None, name: str | None, chosen: str | None, *values: Any,
         progress: Any = PROGRESS,

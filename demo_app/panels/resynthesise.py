@@ -1,7 +1,7 @@
 """Resynthesise: a recording through a model and back."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, no_type_check
 
 import gradio as gr
 
@@ -32,6 +32,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     run, stop = run_and_cancel("Resynthesise", "resynthesise")
     outputs = _results()
 
+    @no_type_check  # which would hide from gradio that it is a generator
     def go(
         path: str | None, name: str | None, count: Number, progress: Any = PROGRESS
     ) -> Iterator[Updates]:

@@ -4,7 +4,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, no_type_check
 
 import gradio as gr
 
@@ -46,6 +46,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     outputs = _results()
     state, picture, table, heard = outputs[:4]
 
+    @no_type_check  # which would hide from gradio that it is a generator
     def go(
         path: str | None, name: str | None, rows: Sequence[str], progress: Any = PROGRESS
     ) -> Iterator[Updates]:

@@ -1,7 +1,7 @@
 """Voice: the same words in another voice, with a model whose decoder is told who speaks."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, no_type_check
 
 import gradio as gr
 
@@ -34,12 +34,14 @@ def build(hall: Hall, desk: Desk) -> Panel:
     outputs = _results()
     find, cancel, reference, table = _by_example()
 
+    @no_type_check  # which would hide from gradio that it is a generator
     def go(
         path: str | None, name: str | None, wanted: str | None, progress: Any = PROGRESS
     ) -> Iterator[Updates]:
         with answering():
             yield from _run(hall, path, name, wanted, progress)
 
+    @no_type_check  # which would hide from gradio that it is a generator
     def seek(path: str | None, name: str | None, progress: Any = PROGRESS) -> Iterator[Updates]:
         with answering():
             yield from _find(hall, path, name, progress)
