@@ -303,8 +303,15 @@ def test_the_address_follows_and_is_checked(screen):
     page.page.wait_for_selector("text=asks for a model that is not here")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1200])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [
+        pytest.param(390, True, id="phone, dark"),
+        pytest.param(390, False, id="phone, light", marks=pytest.mark.slow),
+        pytest.param(1200, True, id="desk, dark", marks=pytest.mark.slow),
+        pytest.param(1200, False, id="desk, light"),
+    ],
+)
 def test_every_panel_fits_and_reads(screen, width, dark, recording, tmp_path):
     page = screen("resynthesise", "layers", width=width, dark=dark)
     page.upload(recording)
