@@ -53,20 +53,20 @@ def test_a_unit_is_found_and_heard_in_every_utterance(corpus):
     codes = here.units[0].codes
     where = places(corpus, codes)
     assert found.count(codes) == sum(map(len, where.values())) > 3
-    clips = found.clips(codes, context=0.002, limit=4)
-    holding = [name for name, each in where.items() if each]
-    assert [c.where.split(",")[0] for c in clips][: len(holding)] == holding
-    for clip in clips[: len(holding)]:
-        name = clip.where.split(",")[0]
-        assert f"speaker s{name[1]}" in clip.where
-        unit, rate = where[name][0], clip.recording.sample_rate
-        sound = manifests.read(corpus / "m.jsonl")
+    clips = found.clips(codes, context=0.002, limit=1000)
+    turns = max(map(len, where.values()))
+    order = [(n, each[i]) for i in range(turns) for n, each in where.items() if i < len(each)]
+    assert len(clips) == len(order)
+    sound = manifests.read(corpus / "m.jsonl")
+    for clip, (name, unit) in zip(clips, order, strict=True):
+        assert clip.where == f"{name}, {unit.start:.2f} s, speaker s{name[1]}"
+        rate, mine = clip.recording.sample_rate, clip.recording.x[0, 0]
         whole = sound.load(sound.records[int(name[1])], rate)[0, 0]
-        mine = clip.recording.x[0, 0]
-        first = max(0, int((unit.start - 0.002) * rate))
-        assert min((whole[a : a + len(mine)] - mine).abs().max() for a in (first, first + 1)) == 0
+        around = range(max(0, int((unit.start - 0.002) * rate) - 1), len(whole) - len(mine) + 1)
+        assert min(float((whole[a : a + len(mine)] - mine).abs().max()) for a in around[:4]) == 0
+        assert clip.start == pytest.approx(min(0.002, unit.start), abs=2 / rate)
         assert clip.end - clip.start == pytest.approx(unit.end - unit.start)
-        assert clip.end <= clip.recording.seconds + 1e-9
+    assert [c.where for c in found.clips(codes, limit=2)] == [c.where for c in clips[:2]]
 
 
 def test_units_of_another_model_are_none_of_it(corpus):
