@@ -25,8 +25,9 @@ from audiovq.data import manifest as manifests
 from audiovq.files import atomic_write
 
 ENTRIES = (
-    Entry("istft", "audiovq, inverse STFT", "istft"),
-    Entry("conv", "audiovq, transposed convolutions", "conv"),
+    Entry("stft", "audiovq, STFT and inverse STFT", "stft"),
+    Entry("istft", "audiovq, convolutions and inverse STFT", "istft"),
+    Entry("conv", "audiovq, convolutions", "conv"),
     Entry("encodec", "EnCodec's architecture", "encodec"),
     Entry("dac", "DAC's architecture", "dac"),
 )

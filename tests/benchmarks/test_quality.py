@@ -71,7 +71,7 @@ def test_runs_differ_in_one_thing(script):
     assert len({str(c) for c in configs}) == len(configs)
 
 
-@pytest.mark.parametrize("name", ["istft", "conv", "encodec", "dac"])
+@pytest.mark.parametrize("name", ["stft", "istft", "conv", "encodec", "dac"])
 def test_every_architecture_takes_two_steps(name):
     from _study import LEARNS, PLAIN, Entry, make, noise
 
