@@ -1,7 +1,7 @@
 """Draw code sequences from any prior, group by group, with cached state."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 
@@ -177,19 +177,13 @@ def _guide(logits: Float[Tensor, "B2 G N"], guidance: float) -> Float[Tensor, "B
 
 
 def _with_and_without(condition: Condition, batch: int, device: torch.device) -> Condition:
-    twice = _each(condition, lambda value: torch.cat((value, value)))
+    twice = condition.map(lambda value: torch.cat((value, value)))
     label = condition.label
     return replace(
         twice,
         label=None if label is None else torch.cat((label, torch.zeros_like(label))),
         hidden=torch.arange(2 * batch, device=device) >= batch,
     )
-
-
-def _each(condition: Condition, change: Callable[[Tensor], Tensor]) -> Condition:
-    """Return the condition with every tensor changed."""
-    values = {f.name: getattr(condition, f.name) for f in fields(condition)}
-    return Condition(**{n: None if v is None else change(v) for n, v in values.items()})
 
 
 def _check_size(batch: int, frames: int, seed: int) -> None:
