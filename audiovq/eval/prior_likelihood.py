@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from audiovq.errors import ConfigError, NonFiniteError
-from audiovq.prior._base import Condition, Prior
+from audiovq.prior._base import Condition
 from audiovq.prior._release import TrainedPrior
 from audiovq.units.given import condition_of
 from audiovq.units.sequences import CodeSequences
@@ -79,7 +79,7 @@ def nats(
         NonFiniteError: a code gets no finite log-probability.
     """
     total = np.zeros(len(sequences))
-    told = partial(condition_of, trained, sequences, device=device_of(trained.module))
+    told = partial(condition_of, trained, sequences, device=trained.module.device)
     for i, found in code_nats(trained, sequences.codes, sequences.speakers, part, told):
         total[i] = found.sum(dtype=np.float64)
         if each is not None:
@@ -105,7 +105,7 @@ def unigram_nats(
 def _speakers(trained: TrainedPrior, labels: Int[Tensor, "_"], chosen: Sequence[int]) -> Condition:
     if not trained.module.labels:
         return Condition()
-    return Condition(label=labels[list(chosen)].to(device_of(trained.module)))
+    return Condition(label=labels[list(chosen)].to(trained.module.device))
 
 
 def _batch(
@@ -113,10 +113,9 @@ def _batch(
 ) -> Iterator[Float32[np.ndarray, "K T"]]:
     """Yield the nats of each item's codes."""
     prior = trained.module
-    device = device_of(prior)
     rows = [_checked(c, prior.codebook_sizes).T.long() for c in codes]
-    padded = pad_sequence(rows, batch_first=True).transpose(1, 2).to(device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
+    padded = pad_sequence(rows, batch_first=True).transpose(1, 2).to(prior.device)
+    lengths = torch.tensor([len(row) for row in rows], device=prior.device)
     with torch.no_grad():
         found = -prior.log_prob(padded, lengths, condition).float()
     if wrong := int((~torch.isfinite(found)).sum()):
@@ -157,13 +156,8 @@ def _stretches(frames: Sequence[int], rows: int) -> Iterator[range]:
 def _most_frames(trained: TrainedPrior) -> int:
     """Return how many frames a batch may have, padding included."""
     prior = trained.module
-    logits = _LOGITS if device_of(prior).type == "cpu" else _LOGITS_ON_GPU
+    logits = _LOGITS if prior.device.type == "cpu" else _LOGITS_ON_GPU
     return logits // (prior.num_codebooks * max(prior.codebook_sizes))
-
-
-def device_of(prior: Prior) -> torch.device:
-    """Return where a prior's tensors are."""
-    return next((t.device for t in [*prior.parameters(), *prior.buffers()]), torch.device("cpu"))
 
 
 def _batches(most: int, frames: Sequence[int], order: Sequence[int]) -> Iterator[Sequence[int]]:

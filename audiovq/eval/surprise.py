@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int, Int64
 from torch import Tensor
 
-from audiovq.eval.prior_likelihood import code_nats, device_of
+from audiovq.eval.prior_likelihood import code_nats
 from audiovq.prior._base import Condition
 from audiovq.prior._generate import condition_of_drawn
 from audiovq.prior._release import TrainedPrior
@@ -30,7 +30,7 @@ def bits(
         codes: of one utterance.
         condition: what the prior is told of it.
     """
-    told = condition.to(device_of(trained.module))
+    told = condition.to(trained.module.device)
     ((_, nats),) = code_nats(trained, [codes], [None], tell=lambda _: told)
     return _bits(nats)
 
@@ -61,7 +61,7 @@ def of_drawn(
 
 def of_each(trained: TrainedPrior, sequences: CodeSequences) -> list[Bits]:
     """Return the surprise (bits) of every utterance, of each of which the prior is told its own."""
-    tell = partial(condition_of, trained, sequences, device=device_of(trained.module))
+    tell = partial(condition_of, trained, sequences, device=trained.module.device)
     found = code_nats(trained, sequences.codes, sequences.speakers, tell=tell)
     return [_bits(nats) for _, nats in found]
 

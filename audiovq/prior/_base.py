@@ -14,6 +14,7 @@ of that length.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -148,6 +149,12 @@ class Prior(nn.Module, ABC):
     def num_codebooks(self) -> int:
         """Rows K of the codes."""
         return len(self.codebook_sizes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are; the CPU where it has none."""
+        tensors = chain(self.parameters(), self.buffers())
+        return next((t.device for t in tensors), torch.device("cpu"))
 
     def log_prob(
         self,

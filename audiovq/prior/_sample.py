@@ -57,9 +57,8 @@ def sample(
     chosen = Choice(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     _check_size(batch, frames, seed)
     _check_condition(prior, batch, condition, guidance)
-    device = next(chain(prior.parameters(), prior.buffers()), torch.empty(0)).device
-    given = _prompt(prior, batch, frames, prompt).to(device)
-    condition = condition.to(device)
+    given = _prompt(prior, batch, frames, prompt).to(prior.device)
+    condition = condition.to(prior.device)
     with torch.no_grad():
         return _draw_all(
             prior, given, frames, condition, chosen=chosen, seed=seed, progress=progress
