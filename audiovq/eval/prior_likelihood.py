@@ -60,6 +60,14 @@ def code_nats(
         yield from sorted(found.items())
 
 
+def sequence_nats(
+    trained: TrainedPrior, sequences: CodeSequences, part: tuple[int, int] = (0, 1)
+) -> Iterator[tuple[int, Float32[np.ndarray, "K T"]]]:
+    """Yield what `code_nats` does, the prior being told of each utterance what is given with it."""
+    tell = partial(condition_of, trained, sequences)
+    return code_nats(trained, sequences.codes, sequences.speakers, part, tell)
+
+
 def nats(
     trained: TrainedPrior,
     sequences: CodeSequences,
@@ -79,8 +87,7 @@ def nats(
         NonFiniteError: a code gets no finite log-probability.
     """
     total = np.zeros(len(sequences))
-    told = partial(condition_of, trained, sequences, device=trained.module.device)
-    for i, found in code_nats(trained, sequences.codes, sequences.speakers, part, told):
+    for i, found in sequence_nats(trained, sequences, part):
         total[i] = found.sum(dtype=np.float64)
         if each is not None:
             each(i, found)

@@ -115,12 +115,9 @@ def read_for(
 
 
 def condition_of(
-    trained: TrainedPrior,
-    sequences: CodeSequences,
-    chosen: Sequence[int],
-    device: torch.device | str = "cpu",
+    trained: TrainedPrior, sequences: CodeSequences, chosen: Sequence[int]
 ) -> Condition:
-    """Return what a prior is told of some utterances, padded to the longest of them.
+    """Return what a prior is told of some utterances, padded to the longest, on its device.
 
     Raises:
         ConfigError: it needs to be told something that the sequences do not have.
@@ -129,11 +126,8 @@ def condition_of(
     if sequences.given is not None:
         codes, features = sequences.given.cut([(i, 0, sequences.codes[i].shape[1]) for i in chosen])
     label = trained.label_index([sequences.speakers[i] for i in chosen])
-    return Condition(
-        label=label.to(device) if trained.module.labels else None,
-        codes=None if codes is None else codes.to(device),
-        features=None if features is None else features.to(device),
-    )
+    told = label if trained.module.labels else None
+    return Condition(label=told, codes=codes, features=features).to(trained.module.device)
 
 
 def given_of(about: About, folders: Folders, utterance: str) -> Condition:
