@@ -97,21 +97,16 @@ def read(
     return replace(sequences, given=Given(codes=codes, places=places, vectors=vectors))
 
 
-def read_for(
-    about: About, units: Units, split: str | None, folders: Folders = Folders()
-) -> CodeSequences:
-    """Read what a prior was trained on, from units and from folders of what it is given.
+def check_for(about: About, units: Units, folders: Folders = Folders()) -> None:
+    """Look whether units, and folders of what is given, are those that a prior was trained on.
 
     Raises:
         CheckpointError: codes or vectors are not those that the prior knows.
         ConfigError: a folder lacks that the prior needs, or it needs none.
-        ManifestError: as of `read`.
     """
-    where, part = str(units.folder), about.part
-    _check(about_codes(units.metadata), _whole(about), where, "this prior is")
+    _check(about_codes(units.metadata), _whole(about), str(units.folder), "this prior is")
     _check_folder(folders.codes, about.given_codes, "--given-codes")
     _check_folder(folders.features, about.given_features, "--given-features")
-    return read(units, split, part, folders)
 
 
 def condition_of(
