@@ -3,14 +3,13 @@
 import json
 import math
 import random
-import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from audiovq import audio
-from audiovq.__main__ import main
 from audiovq.config import parse
 from audiovq.data import manifest as manifests
 from audiovq.data.manifest import Record
@@ -69,18 +68,10 @@ def prior(name, about, given=None):
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, place):
-    """Run `audiovq score ...` in this process; returns exit code, stdout and stderr."""
+def run(run, monkeypatch, place):
+    """Run `audiovq score ...` where all of it is."""
     monkeypatch.chdir(place)
-
-    def go(*arguments):
-        monkeypatch.setattr(sys, "argv", ["audiovq", "score", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        out = capsys.readouterr()
-        return stop.value.code or 0, out.out, out.err
-
-    return go
+    return partial(run, "score")
 
 
 def test_all_of_it_at_once(run, tmp_path):
