@@ -30,6 +30,7 @@ from audiovq.data.loader import Batch
 from audiovq.discriminators._all import Discriminators
 from audiovq.discriminators._release import Judged, copy_weights
 from audiovq.losses.balancer import Balancer
+from audiovq.train import page as pages
 from audiovq.train import run as runs
 from audiovq.train.adversarial import fit_adversarial
 from audiovq.train.autoencoding import (
@@ -83,7 +84,7 @@ def main(config: Config) -> None:
         folder = runs.open_folder(config)
         with runs.alone_in(folder):
             train(config, manifest, folder)
-        runs.write_report(folder, config.run.dir, add_curves)
+        pages.write_report(folder, config.run.dir, add_curves)
 
 
 def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
@@ -234,7 +235,7 @@ def settle(
 
 def add_curves(page: report.Page, logs: Mapping[str, list[dict[str, Any]]]) -> None:
     """Add the plain recipe's curves, and those of both sides."""
-    runs.add_curves(page, logs)
+    pages.add_curves(page, logs)
     page.heading("Discriminators")
     groups = {
         "losses": ("adversarial", "feature", "discriminator"),

@@ -19,6 +19,7 @@ from audiovq import distributed
 from audiovq.__main__ import run_recipe
 from audiovq.autoencoder import Autoencoder
 from audiovq.data import manifest as manifests
+from audiovq.train import page as pages
 from audiovq.train import run as runs
 from audiovq.train.autoencoding import (
     AutoencodingConfig,
@@ -53,7 +54,7 @@ def main(config: Config) -> None:
         folder = runs.open_folder(config)
         with runs.alone_in(folder):
             train(config, manifest, folder)
-        runs.write_report(folder, config.run.dir)
+        pages.write_report(folder, config.run.dir)
 
 
 def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:

@@ -28,6 +28,7 @@ from audiovq.train.optim import OptimConfig
 from audiovq.train.speakers import condition_of
 from audiovq.train.start import copy_weights
 from audiovq.train.step import StepOutput
+from audiovq.train.validation import validation_items, whole_figures
 
 
 class TrainConfig(runs.TrainingConfig):
@@ -169,7 +170,7 @@ def make_validate(
 ) -> Callable[[Autoencoder, int, str], dict[str, float]]:
     """Return the function that measures held-out speakers; codes are counted over all of them."""
     rate = config.model.sample_rate
-    items = runs.validation_items(
+    items = validation_items(
         manifest, rate, config.train.validation_utterances, config.train.validation_seconds
     )
     total = sum(x.shape[-1] for _, x in items)
@@ -202,7 +203,7 @@ def make_validate(
             levels.add(x, out.checks["the decoder's output"], heard if noisy else None)
             if out.statistics is not None:
                 statistics = out.statistics if statistics is None else statistics + out.statistics
-        return runs.together(sums, statistics, levels, model.bottleneck)
+        return whole_figures(sums, statistics, levels, model.bottleneck)
 
     @torch.no_grad()
     def validate(model: Autoencoder, at: int, prefix: str) -> dict[str, float]:
