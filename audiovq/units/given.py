@@ -109,6 +109,14 @@ def check_for(about: About, units: Units, folders: Folders = Folders()) -> None:
     _check_folder(folders.features, about.given_features, "--given-features")
 
 
+def read_for(
+    about: About, units: Units, split: str | None, folders: Folders = Folders()
+) -> CodeSequences:
+    """Read what a prior was trained on, after `check_for`; raises what that and `read` do."""
+    check_for(about, units, folders)
+    return read(units, split, about.part, folders)
+
+
 def condition_of(
     trained: TrainedPrior, sequences: CodeSequences, chosen: Sequence[int]
 ) -> Condition:

@@ -23,6 +23,7 @@ from audiovq.units.given import (
     given_of,
     open_folders,
     read,
+    read_for,
 )  # fmt: skip
 from audiovq.units.metadata import VECTORS
 from tests.units.made import made_units, metadata, record, write
@@ -134,7 +135,7 @@ def test_what_is_not_what_the_prior_knows_is_refused(tmp_path):
     mine, other = units(tmp_path / "u", (5,)), units(tmp_path / "o", (4,), vectors=2, model="1")
     folders = Folders(codes=other)
     told = about(mine, None, folders)
-    check_for(told, mine, folders)
+    assert len(read_for(told, mine, None, folders)) == len(IDS)
     with pytest.raises(ConfigError, match="given units of the model 1111.* --given-codes DIR"):
         check_for(told, mine)
     with pytest.raises(ConfigError, match="not given what .* holds: leave it out"):
