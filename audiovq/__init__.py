@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from audiovq import audio, units
     from audiovq.autoencoder import Autoencoder, AutoencoderConfig
     from audiovq.release import load
+    from audiovq.shipped import models
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "__version__",
     "audio",
     "load",
+    "models",
     "units",
 ]
 
@@ -45,6 +47,7 @@ __getattr__ = attributes(
         "AutoencoderConfig": "audiovq.autoencoder",
         "audio": None,
         "load": "audiovq.release",
+        "models": "audiovq.shipped",
         "units": None,
     },
 )
