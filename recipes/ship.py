@@ -7,6 +7,7 @@ figures are of the weights as they are stored, on the test speakers.
 """
 
 import json
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ from pydantic import Field
 
 from audiovq import config as configs
 from audiovq import prior as priors
-from audiovq import release, share
+from audiovq import release, share, shipped
 from audiovq import units as stored
 from audiovq.__main__ import run_recipe
 from audiovq.alone import alone
@@ -31,6 +32,7 @@ from audiovq.files import atomic_write
 from audiovq.train.run import pick_device
 from audiovq.units.extract import extract
 from audiovq.units.given import read_for
+from audiovq.units.sources import where
 
 PARTS = ("best", "average", "model")  # of a run, in the order in which they are looked for
 MODEL_RECIPES = ("train_autoencoder", "train_adversarial")
@@ -43,9 +45,9 @@ class Config(configs.Config):
     name: str = Field("model", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="of the model")
     manifest: str = Field("", description="path of the manifest (made by `audiovq prepare`)")
     out: str = Field("shipped", description="folder of the model's folder, and of runs/")
-    train: str = Field("autoencoder/vq_ema", description="config that it is trained by")
+    config: str = Field("autoencoder/vq_ema", description="that it is trained by")
     settings: tuple[str, ...] = Field((), description="key=value, laid over that config")
-    model: str = Field("", description="of a prior: name of the model whose codes it is of")
+    codes_of: str = Field("", description="of a prior: name of the model whose codes it is of")
     codebooks: str = Field("", description="rates of a residual model to measure, such as 2,4,8")
     max_utterances: int | None = Field(None, ge=1, description="to measure; null: all of `test`")
     evaluations: tuple[str, ...] = Field((), description="JSON of other figures for the card")
@@ -60,7 +62,7 @@ def main(config: Config) -> None:
     corpus = manifests.read(config.manifest, check_files=True)
     out = Path(config.out)
     run, folder = out / "runs" / config.name, out / config.name
-    codes = extract_codes(config, corpus, out) if config.model else None
+    codes = extract_codes(config, corpus, out) if config.codes_of else None
 
     part = train(config, run, codes)
     if share.is_follower():
@@ -75,7 +77,7 @@ def main(config: Config) -> None:
             words=config.card,
             evaluations=[evaluation, *map(Path, config.evaluations)],
             run=run,
-            of=config.model,
+            of=config.codes_of,
             command=command(config),
             hardware=config.hardware,
             part=part,
@@ -86,10 +88,15 @@ def main(config: Config) -> None:
 
 def extract_codes(config: Config, corpus: manifests.Manifest, out: Path) -> Path:
     """Return the folder of the corpus's codes by the model that a prior is to be of."""
-    there = out / config.model
-    model = release.load(there if there.is_dir() else config.model)
-    folder = out / "runs" / f"{config.model}-units"
-    extract(model, corpus, folder)
+    there = out / config.codes_of
+    if not there.is_dir() and not shipped.is_name(config.codes_of):
+        raise ConfigError(
+            f"{config.name} is a prior of the codes of {config.codes_of}, which is not at {there} "
+            f"and does not come with this audiovq: make that model first, with the same -o"
+        )
+    source = str(there) if there.is_dir() else config.codes_of
+    folder = out / "runs" / f"{config.codes_of}-units"
+    extract(release.load(source), corpus, folder, made_from=where(source, corpus.path))
     return folder
 
 
@@ -99,10 +106,12 @@ def train(config: Config, run: Path, codes: Path | None) -> str:
     given = f"{'data.manifest' if codes is None else 'codes'}={json.dumps(str(place.resolve()))}"
     words = (*config.settings, given, f"run.dir={json.dumps(str(run))}")
     recipe, resolved = resolve(
-        config.train, words, "train_autoencoder" if codes is None else "train_prior"
+        config.config, words, "train_autoencoder" if codes is None else "train_prior"
     )
     if codes is None and resolved.recipe not in MODEL_RECIPES:
-        raise ConfigError(f"{config.train} trains a prior: `model` must name whose codes it is of")
+        raise ConfigError(
+            f"{config.config} trains a prior: codes_of must name whose codes it is of"
+        )
     if not share.is_follower():
         training.record_machine(run, pick_device(resolved.train.device))
     recipe.main(resolved)
@@ -131,7 +140,9 @@ def score_codes(folder: Path, codes: Path) -> str:
 def command(config: Config) -> str:
     """Return the command that makes the same again, if its config comes with audiovq."""
     name = f"shipped/{config.name.replace('-', '_')}"
-    return f"audiovq ship {name} MANIFEST" if share.is_config(name) else ""
+    if not share.is_config(name):
+        return ""
+    return shlex.join(["audiovq", "ship", name, "MANIFEST", *config.settings])
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def _systems(reports: Sequence[Mapping[str, Any]], name: str) -> Table:
         command=" ".join(words),
         header=header,
         rows=rows,
-        notes=[*first["notes"], _speed(first), _measured(first)],
+        notes=[*first["notes"], _speed(first), _corpus(data), _measured(first)],
         split=str(data["split"] or "all"),
         metrics=metrics,
     )
@@ -222,6 +222,10 @@ def _data(data: Mapping[str, Any]) -> str:
         f"{data['utterances']}{of} utterances{speakers}, split `{data['split'] or 'all'}` of "
         f"`{where}`, {data['hours']:.2f} h"
     )
+
+
+def _corpus(data: Mapping[str, Any]) -> str:
+    return f"fingerprint of the manifest: {str(data['manifest_fingerprint'])[:12]}"
 
 
 def _speed(report: Mapping[str, Any]) -> str:

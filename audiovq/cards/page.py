@@ -176,11 +176,11 @@ def _command(facts: Facts) -> str:
 
 
 def _data(facts: Facts, words: Words) -> str:
-    lines = [s for s in (_sentence(facts.data), words.credit) if s]
+    lines = [words.credit] if words.credit else []
     if facts.data:
         lines.append(
-            "Weights were learned from the split `train` alone; `validation` chose among "
-            "checkpoints; speakers of `test` were not heard."
+            f"Trained on {facts.data}: the split `train`. The split `validation` chose among "
+            f"checkpoints, and nothing of `test` was heard."
         )
     return "\n".join(lines) + "\n" if lines else f"{_UNSAID}\n"
 

@@ -66,7 +66,9 @@ def ship(
     manifest: ManifestArgument,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="key=value", help="settings, as settings=[train.max_steps=500]"),
+        typer.Argument(
+            metavar="key=value", help="settings of the training, e.g. train.max_steps=500"
+        ),
     ] = None,
     out: Annotated[
         Path, typer.Option("-o", "--out", help="folder: the model as OUT/NAME, runs as OUT/runs")
@@ -89,11 +91,16 @@ def _resolve(config: str, manifest: Path, overrides: Sequence[str], out: Path) -
     from audiovq import config as configs
     from audiovq import share
 
-    values = configs.override(configs.read_yaml(share.config_path(config, "shipped")), overrides)
+    values = configs.read_yaml(share.config_path(config, "shipped"))
     if values.get("recipe") != "ship":
         raise ConfigError(
             f"{config} is of the recipe {values.get('recipe')!r}, not 'ship': audiovq train"
         )
     recipe = share.load_recipe("ship")
-    given = values | {"manifest": str(manifest), "out": str(out)}
+    own = [
+        t for t in overrides if t.partition("=")[0].partition(".")[0] in recipe.Config.model_fields
+    ]
+    values = configs.override(values, own)
+    settings = [*values.get("settings", ()), *(t for t in overrides if t not in own)]
+    given = values | {"settings": settings, "manifest": str(manifest), "out": str(out)}
     return recipe, configs.parse(recipe.Config, given, config)
