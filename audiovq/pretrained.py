@@ -6,7 +6,7 @@ Local folders need no library and no network; only a hub id (OWNER/NAME) does.
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from audiovq import release, shipped
 from audiovq.cards import front, write
@@ -17,12 +17,16 @@ _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _FILES = [release.CONFIG, release.WEIGHTS, front.CARD]
 
 
-class _Savable(Protocol):
-    def save(self, folder: str | Path, /, *, half: bool = False) -> None: ...
+@runtime_checkable
+class Savable(Protocol):
+    """A model or a prior."""
+
+    def save(self, folder: str | Path, /, *, half: bool = False) -> None:
+        """Write config and weights."""
 
 
 def save(
-    model: _Savable,
+    model: Savable,
     folder: str | Path,
     *,
     half: bool = False,

@@ -6,6 +6,7 @@ are compared with what the config implies before any weight is read. A `README.m
 the model's card (`audiovq.cards`), which nothing depends on.
 """
 
+import contextlib
 import copy
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -136,9 +137,10 @@ def find(path: Path, what: str = "model") -> Path:
     Raises:
         CheckpointError: there is none.
     """
-    for folder in shipped.places(path):
-        if (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file():
-            return folder
+    with contextlib.suppress(OSError):  # a name too long for the file system
+        for folder in shipped.places(path):
+            if (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file():
+                return folder
     known = shipped.names("prior" if what == "prior" else "autoencoder")
     ours = f", or the name of one that comes with audiovq: {', '.join(known)}" if known else ""
     hidden = "; the one of that name is hidden by the path" if str(path) in known else ""
