@@ -35,7 +35,6 @@ from audiovq.units.given import read_for
 from audiovq.units.sources import where
 
 PARTS = ("best", "average", "model")  # of a run, in the order in which they are looked for
-MODEL_RECIPES = ("train_autoencoder", "train_adversarial")
 
 
 class Config(configs.Config):
@@ -59,6 +58,7 @@ def main(config: Config) -> None:
     """Do it, or what is left of it."""
     if not config.manifest:
         raise ConfigError("manifest is missing: give one made by `audiovq prepare`")
+    refuse_half_a_prior(config)
     corpus = manifests.read(config.manifest, check_files=True)
     out = Path(config.out)
     run, folder = out / "runs" / config.name, out / config.name
@@ -84,6 +84,16 @@ def main(config: Config) -> None:
             force=True,
         )
     print(f"{folder}: {sum(p.stat().st_size for p in folder.iterdir()):,} bytes, card {path}")
+
+
+def refuse_half_a_prior(config: Config) -> None:
+    """Look whether a prior has a model, and a model none."""
+    recipe = configs.read_yaml(share.config_path(config.config)).get("recipe")
+    if (recipe == "train_prior") != bool(config.codes_of):
+        raise ConfigError(
+            f"config={config.config} is of the recipe {recipe!r} and codes_of={config.codes_of!r}: "
+            f"a prior needs the name of the model whose codes it is of, and nothing else takes one"
+        )
 
 
 def extract_codes(config: Config, corpus: manifests.Manifest, out: Path) -> Path:
