@@ -7,6 +7,7 @@ The pipeline, in order:
     decoders        z -> x_hat (B, 1, L)
     losses          how far x_hat is from x
     autoencoder     encoder -> bottleneck -> decoder; encode, decode, save, load
+    shipped, cards  models that come with audiovq, by name; what a model is, in words and figures
     train           the loop, checkpoints, logs, doctor
     units           codes of a corpus on disk, for downstream models
     eval, report    what a model is worth, in figures and pages

@@ -1,6 +1,7 @@
 """Models that come with audiovq: by name wherever a path is taken, and fit to be there."""
 
 import re
+import subprocess
 import sys
 
 import pytest
@@ -60,6 +61,13 @@ def test_what_is_there(box):
     assert vq.size == sum(p.stat().st_size for p in vq.folder.iterdir())
     assert str(vq).startswith("tiny-vq  a tiny model (autoencoder; 6400 bit/s; ")
     assert shipped.names("prior") == ["tiny-prior"]
+
+
+def test_listing_needs_no_torch():
+    code = "import sys, audiovq; audiovq.models(); print('torch' in sys.modules)"
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_an_empty_box(monkeypatch, tmp_path):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from audiovq.prior import TrainedPrior
 
 _TAGS = {"autoencoder": ("audio", "speech", "autoencoder"), "prior": ("audio", "speech")}
+_TASKS = {"autoencoder": "audio-to-audio", "prior": "other"}  # the hub's words
 _UNSAID = "Not stated."
 _STORAGE = {"F16": "float16", "F32": "float32"}
 
@@ -133,22 +134,23 @@ def _front(facts: Facts, known: Known) -> dict[str, Any]:
     if words.language:
         values["language"] = list(words.language)
     values["library_name"] = "audiovq"
-    values["pipeline_tag"] = "audio-to-audio"
+    if facts.kind == "autoencoder":
+        values["pipeline_tag"] = _TASKS[facts.kind]
     values["tags"] = list(dict.fromkeys((*_TAGS[facts.kind], *words.tags)))
     if words.datasets:
         values["datasets"] = list(words.datasets)
-    index = [_result(t, words) for t in known.tables if t.metrics]
+    index = [_result(t, words, _TASKS[facts.kind]) for t in known.tables if t.metrics]
     if index:
         values["model-index"] = [{"name": facts.name, "results": index}]
     values["audiovq"] = facts.model_dump(mode="json")
     return values
 
 
-def _result(table: Table, words: Words) -> dict[str, Any]:
+def _result(table: Table, words: Words, task: str) -> dict[str, Any]:
     """Return a table as one result of the hub's `model-index`."""
     data = words.datasets[0] if words.datasets else "unknown"
     return {
-        "task": {"type": "audio-to-audio", "name": table.title.partition(":")[0]},
+        "task": {"type": task, "name": table.title.partition(":")[0]},
         "dataset": {"type": data, "name": table.title.partition(": ")[2], "split": table.split},
         "metrics": [{"type": m.type, "name": m.name, "value": m.value} for m in table.metrics],
     }
