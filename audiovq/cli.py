@@ -11,6 +11,7 @@ from audiovq.commands import evaluate_units
 from audiovq.commands import prior
 from audiovq.commands import score
 from audiovq.commands import coding
+from audiovq.commands import shipping
 from audiovq.commands import listing
 from audiovq.commands._app import app
 

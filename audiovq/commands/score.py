@@ -41,7 +41,11 @@ Around silence nothing is coded; a decoder trained on spectra, not samples, may 
 """
 
 PriorArgument = Annotated[
-    Path, typer.Argument(help="a prior's folder, or a run folder that holds one as `model/`")
+    Path,
+    typer.Argument(
+        help="a prior's folder, a run folder that holds one as `model/`, or a name from "
+        "`audiovq ls models`"
+    ),
 ]
 
 
