@@ -67,6 +67,8 @@ def test_figures_in_comments_are_what_is_built():
 def test_runs_differ_in_one_thing(script):
     configs = [e.resolved().model_dump() for e in entries(script)]
     may = {"peers": "model", "losses": "loss adversarial"}[script].split()
+    if script == "peers":
+        assert {c["optim"].pop("lr") for c in configs} == {2e-3, 5e-4}  # each the better for it
     first = {k: v for k, v in configs[0].items() if k not in may}
     assert all({k: v for k, v in c.items() if k not in may} == first for c in configs)
     assert len({str(c) for c in configs}) == len(configs)
