@@ -7,6 +7,7 @@ The pipeline, in order:
     decoders        z -> x_hat (B, 1, L)
     losses          how far x_hat is from x
     autoencoder     encoder -> bottleneck -> decoder; encode, decode, save, load
+    shipped, cards  models that come with audiovq, by name; what a model is, in words and figures
     train           the loop, checkpoints, logs, doctor
     units           codes of a corpus on disk, for downstream models
     eval, report    what a model is worth, in figures and pages
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from audiovq import audio, units
     from audiovq.autoencoder import Autoencoder, AutoencoderConfig
     from audiovq.release import load
+    from audiovq.shipped import models
 
 __version__ = "0.1.0"
 
@@ -35,6 +37,7 @@ __all__ = [
     "__version__",
     "audio",
     "load",
+    "models",
     "units",
 ]
 
@@ -45,6 +48,7 @@ __getattr__ = attributes(
         "AutoencoderConfig": "audiovq.autoencoder",
         "audio": None,
         "load": "audiovq.release",
+        "models": "audiovq.shipped",
         "units": None,
     },
 )

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audiovq import windows
+from audiovq import packing, windows
 from audiovq.encoders._base import Encoder
 
 _known: WeakKeyDictionary[Encoder, dict[tuple[object, ...], "Agreement"]] = WeakKeyDictionary()
@@ -35,7 +35,7 @@ def of(
     encoder: Encoder,
     front: windows.Process,
     widths: tuple[int, ...],
-    spacing: windows.Spacing,
+    spacing: packing.Spacing,
     dtype: torch.dtype,
 ) -> Agreement:
     """Return what an encoder agrees on, at this number of threads.
@@ -57,7 +57,7 @@ def of(
 def _try_out(
     front: windows.Process,
     widths: tuple[int, ...],
-    spacing: windows.Spacing,
+    spacing: packing.Spacing,
     hop: int,
     dtype: torch.dtype,
 ) -> Agreement:

@@ -71,6 +71,15 @@ def if_alone(folder: Path) -> Iterator[bool]:
         yield descriptor is None or _lock(descriptor, exclusive=True)
 
 
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Wait for whoever is in a folder, then keep others out of it, where the file system can."""
+    with _opened(folder) as descriptor:
+        if descriptor is not None:
+            _lock(descriptor, exclusive=True, wait=True)
+        yield
+
+
 def can_lock(folder: Path) -> bool:
     """Return whether the file system knows locks; some of networks do not."""
     if fcntl is None:
@@ -87,7 +96,7 @@ def can_lock(folder: Path) -> bool:
     return True
 
 
-def _lock(descriptor: int, *, exclusive: bool) -> bool:
+def _lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
     """Return whether the lock was got; also where there are none.
 
     Work without locks is safe to do twice, only wasteful.
@@ -95,7 +104,7 @@ def _lock(descriptor: int, *, exclusive: bool) -> bool:
     kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     with contextlib.suppress(OSError):
         try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
     return True

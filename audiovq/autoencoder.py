@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -26,6 +26,7 @@ from audiovq.nn.conv import Span
 from audiovq.nn.tree import register_output
 
 if TYPE_CHECKING:
+    from audiovq.cards.words import Words
     from audiovq.coding._base import CodeCoder
     from audiovq.prior import TrainedPrior
 
@@ -435,9 +436,60 @@ class Autoencoder(nn.Module):
 
     # --------------------------------------------------------------- saving
 
-    def save(self, folder: str | Path) -> None:
-        """Write the model as a folder: `model.safetensors` and `config.json`, safe to share."""
-        release.save(self, Path(folder))
+    def save(self, folder: str | Path, *, half: bool = False) -> None:
+        """Write the model as a folder: `model.safetensors` and `config.json`, safe to share.
+
+        With `half` weights are rounded to float16 (half the bytes); what is loaded is the rounded
+        model, so that is the one to evaluate.
+        """
+        release.save(self, Path(folder), half=half)
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        half: bool = False,
+        words: "Words | None" = None,
+        evaluations: Sequence[str | Path] = (),
+        run: str | Path | None = None,
+    ) -> None:
+        """Write the model in the layout of the Hugging Face hub: config, weights, `README.md`.
+
+        Args:
+            folder: made if missing; its name is the model's in the card. A card there is replaced.
+            half: store float16, as in `save`.
+            words: what the card says that no program can measure.
+            evaluations: JSON files of `audiovq evaluate` and the like, of the weights as stored.
+            run: run folder that it was trained in, for how.
+
+        Raises:
+            CheckpointError: a weight is not finite, or a file cannot be read.
+            ConfigError: an evaluation is of another model, or `run` is no run folder.
+        """
+        from audiovq import pretrained  # noqa: PLC0415  (a circle)
+
+        more = {} if words is None else {"words": words}
+        pretrained.save(self, folder, half=half, evaluations=evaluations, run=run, **more)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, revision: str | None = None, plugins: Collection[str] = ()
+    ) -> "Autoencoder":
+        """Load a model from a folder, by its name, or from the Hugging Face hub.
+
+        Args:
+            source: a folder, a name of `audiovq.models()`, or OWNER/NAME, which is fetched and
+                needs huggingface_hub and the network. A folder of that name comes first.
+            revision: of what is fetched: branch, tag or commit.
+            plugins: dotted names of plug-in components you trust, if the model uses any.
+
+        Raises:
+            CheckpointError: there is no such model, it cannot be fetched, or it is damaged.
+            ConfigError: huggingface_hub is needed and not installed.
+        """
+        from audiovq import pretrained  # noqa: PLC0415  (a circle)
+
+        return release.load(pretrained.find(source, revision), plugins)
 
     def _check_speakers(self) -> None:
         if not self.speakers:

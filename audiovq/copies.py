@@ -1,11 +1,11 @@
-"""Copying a shipped config or recipe out, to change it."""
+"""Copying a shipped config or recipe out, to change it; or a model, to store or share it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
-from audiovq import share
+from audiovq import share, shipped
 from audiovq.config import read_yaml
 from audiovq.errors import ConfigError
 from audiovq.files import atomic_write
@@ -50,6 +50,47 @@ def copy(name: str, target: Path) -> list[Path]:
     for path, data in reversed(copies.items()):  # what is extended before what extends it
         atomic_write(path, data)
     return list(copies)
+
+
+def is_model(name: str) -> bool:
+    """Return whether a name means a model or a prior, and no config or recipe."""
+    return Path(name).is_dir() or shipped.is_name(name)
+
+
+def copy_model(name: str, target: Path, *, half: bool = False) -> list[Path]:
+    """Copy the files of a model or a prior: config, weights, and its card if it has one.
+
+    Args:
+        name: a model folder, a run folder, or a name of `audiovq.models()`.
+        target: a folder, made if missing.
+        half: store float16. What is rounded is another model, so its card is left behind.
+
+    Returns:
+        the files written.
+
+    Raises:
+        CheckpointError: there is no model, it is damaged, or has weights too large for float16.
+        ConfigError: one of its files is where a copy would go.
+    """
+    from audiovq import prior, release, weights  # noqa: PLC0415  (torch)
+    from audiovq.cards.front import CARD  # noqa: PLC0415
+
+    source = release.find(Path(name))
+    files = [source / n for n in (release.WEIGHTS, release.CONFIG, CARD) if (source / n).is_file()]
+    for path in (target / f.name for f in files):
+        if path.exists():
+            raise ConfigError(f"{path} exists already; remove it or choose another name")
+    if target.exists() and not target.is_dir():
+        raise ConfigError(f"{target} is a file; give a folder to copy the model to")
+    is_prior = shipped.kind_of(source) == "prior"
+    model = prior.load(source) if is_prior else release.load(source)  # refused if damaged
+    if half and "F32" in weights.stored_types(source / release.WEIGHTS):
+        model.save(target, half=True)
+        return [target / release.WEIGHTS, target / release.CONFIG]
+    target.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        atomic_write(target / file.name, file.read_bytes())
+    return [target / f.name for f in files]
 
 
 def _extended(path: Path) -> Iterator[Path]:

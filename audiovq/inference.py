@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
-from audiovq import agreement, windows
+from audiovq import agreement, packing, windows
 from audiovq.bottlenecks._base import Context, DiscreteBottleneck
 from audiovq.encoders._base import Encoder
 from audiovq.errors import AudioError, ConfigError
@@ -78,7 +78,7 @@ class Halves:
 
     front: windows.Process
     back: windows.Process
-    spacing: windows.Spacing
+    spacing: packing.Spacing
     encoder: Encoder
 
 
@@ -292,7 +292,7 @@ def _halves(model: "Autoencoder", back: windows.Process) -> Halves | None:
     def front(x: Tensor, mask: Tensor | None) -> Tensor:
         return _encode(model, x, mask)[0]
 
-    return Halves(front, back, windows.Spacing(model.encoder.gap, step), model.encoder)
+    return Halves(front, back, packing.Spacing(model.encoder.gap, step), model.encoder)
 
 
 def _run_exact(
@@ -326,7 +326,7 @@ def _run_front(
     found = _agreement(step, halves, items[0][0])
     front, g, widths = halves.front, step.front_geometry, found.widths
     if found.packs and len(items) > 1:
-        return windows.run_packed(items, front, g, widths, halves.spacing)
+        return packing.run(items, front, g, widths, halves.spacing)
     return [windows.run(x, n, front, g, widths) for x, n in items]
 
 

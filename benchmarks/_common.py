@@ -40,11 +40,17 @@ def in_subprocess(code: str, *arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def named(word: str) -> str:
+    """Return an argument without the folders of this machine: of an absolute path the last name."""
+    key, equals, value = word.rpartition("=")
+    return f"{key}{equals}{Path(value).name}" if Path(value).is_absolute() else word
+
+
 def finish(name: str, values: dict[str, Any], table: list[list[Any]]) -> None:
     """Print the table and the JSON; `--save` keeps the JSON in benchmarks/results."""
     about = {
         "benchmark": name,
-        "command": " ".join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
+        "command": " ".join(["python", f"benchmarks/{name}.py", *map(named, sys.argv[1:])]),
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "machine": machine.describe(torch.device("cpu")),
         "threads": torch.get_num_threads(),

@@ -3,10 +3,11 @@
     python benchmarks/decoders.py [--save] [--seconds N] [--rounds N]
 
 1. The `istft` decoder beside `conv`, both by the default config, centred and causal.
-2. Encode and decode of the default model, with either decoder, beside the architectures of EnCodec
-   (24 kHz) and DAC (16 kHz) in transformers: at the released widths, and with widths scaled down
-   to our number of parameters. Weight norm is folded everywhere, as in a model that is used; every
-   codec runs four codebooks. Rates differ, so speed is in seconds of audio per second.
+2. Encode and decode of the default model, and of those with spectra at one end or both, beside the
+   architectures of EnCodec (24 kHz) and DAC (16 kHz) in transformers: at the released widths, and
+   with widths scaled down to our number of parameters. Weight norm is folded everywhere, as in a
+   model that is used; every codec runs four codebooks. Rates differ, so speed is in seconds of
+   audio per second.
 
 Weights of encoder and decoder count, codebooks do not. Multiply-accumulates (MAC) are those of
 convolutions and products, without the FFT. Medians of interleaved rounds.
@@ -68,7 +69,7 @@ def main() -> None:
 
 def time_decoders(seconds: int, rounds: int) -> dict[str, dict[str, float]]:
     models = {
-        f"decoder {name}{', causal' * causal}": ours(name, causal=causal)
+        f"decoder {name}{', causal' * causal}": ours("conv", name, causal=causal)
         for causal in (False, True)
         for name in ("conv", "istft")
     }
@@ -90,9 +91,9 @@ def time_decoders(seconds: int, rounds: int) -> dict[str, dict[str, float]]:
 
 
 def time_codecs(seconds: int, rounds: int) -> dict[str, dict[str, float]]:
-    mine = {name: our_codec(name) for name in ("conv", "istft")}
-    size = mine["istft"].weights
-    codecs = {f"audiovq, {name}": codec for name, codec in mine.items()}
+    ends = (("conv", "conv"), ("conv", "istft"), ("stft", "istft"))
+    mine = {f"audiovq, {a} and {b}": our_codec(a, b) for a, b in ends}
+    codecs, size = dict(mine), mine["audiovq, stft and istft"].weights
     codecs["EnCodec, our size"] = of_size(size, encodec(10, 96))
     codecs["DAC, our size"] = of_size(size, dac(9, 224))
     codecs["EnCodec, released size"] = encodec(32, 128)
@@ -115,17 +116,17 @@ def time_codecs(seconds: int, rounds: int) -> dict[str, dict[str, float]]:
     }
 
 
-def ours(decoder: str, *, causal: bool = False) -> Autoencoder:
+def ours(encoder: str, decoder: str, *, causal: bool = False) -> Autoencoder:
     values: dict[str, Any] = {
-        "encoder": {"name": "conv", "causal": causal},
+        "encoder": {"name": encoder, "causal": causal},
         "bottleneck": RVQ,
         "decoder": {"name": decoder, "causal": causal},
     }
     return folded(Autoencoder(parse(AutoencoderConfig, values)))
 
 
-def our_codec(decoder: str) -> Codec:
-    model = ours(decoder)
+def our_codec(encoder: str, decoder: str) -> Codec:
+    model = ours(encoder, decoder)
 
     def run(x: Tensor) -> Tensor:
         return model.decode(model.encode(x))

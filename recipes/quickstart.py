@@ -21,7 +21,7 @@ from audiovq.errors import AudioVQError
 from audiovq.eval.evaluate import evaluate
 from audiovq.eval.result import Report
 from audiovq.resynth import resynthesise
-from audiovq.train.run import add_curves
+from audiovq.train.page import add_curves
 from audiovq.train.trackers.lines import read_log
 from audiovq.units.extract import extract
 

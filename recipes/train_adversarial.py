@@ -11,10 +11,9 @@ GPUs, or processes:
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,17 +26,18 @@ from audiovq import distributed, report
 from audiovq.__main__ import run_recipe
 from audiovq.autoencoder import Autoencoder
 from audiovq.data import manifest as manifests
-from audiovq.data.loader import Batch, Loader
+from audiovq.data.loader import Batch
 from audiovq.discriminators._all import Discriminators
 from audiovq.discriminators._release import Judged, copy_weights
-from audiovq.errors import NonFiniteError
 from audiovq.losses.balancer import Balancer
+from audiovq.train import page as pages
 from audiovq.train import run as runs
 from audiovq.train.adversarial import fit_adversarial
 from audiovq.train.autoencoding import (
     AutoencodingConfig,
     around,
     begin,
+    make_batches,
     make_forward,
     make_validate,
 )
@@ -84,7 +84,7 @@ def main(config: Config) -> None:
         folder = runs.open_folder(config)
         with runs.alone_in(folder):
             train(config, manifest, folder)
-        runs.write_report(folder, config.run.dir, add_curves)
+        pages.write_report(folder, config.run.dir, add_curves)
 
 
 def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
@@ -108,15 +108,7 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
     start = store.resume(parts)
     runs.store_config(folder, config)
 
-    loader = Loader(
-        manifest, manifest.select("train"), config.data, model.sample_rate, config.train.seed
-    )
-    runs.refuse_empty_parts(config.data.batch_size, config.train.micro_batches)
-    batches = partial(loader.batches, part=distributed.part())
-
-    def some_batches() -> Iterable[Batch]:
-        return islice(batches(0), config.train.initialise_batches)
-
+    batches, some_batches = make_batches(manifest, config)
     if start == 0:
         say = partial(print, file=sys.stderr)
         begin(model, config.train, some_batches(), device, say)
@@ -134,14 +126,15 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
         balancer=scaling,
         device=device,
     )
-    settle(network, rivals, step, lambda: next(iter(some_batches())))
-    log = Log(folder, config.log, start, config.train.max_steps, config.model_dump(mode="json"))
+    settle(network, rivals, step, lambda: next(some_batches()))
     averaged = partial(average.model, some_batches, device) if average.active else None
-    measure = make_validate(manifest, config, device, log)
     both = nn.ModuleList([model, discriminators])
     save = saving(Judged(model, discriminators), both, folder, store, parts)
 
-    try:
+    with Log(
+        folder, config.log, start, config.train.max_steps, config.model_dump(mode="json")
+    ) as log:
+        measure = make_validate(manifest, config, device, log)
         if start >= config.train.max_steps or best.given_up:
             save(start)  # nothing to train, but a model to use
             return
@@ -164,11 +157,6 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
             after_step=average.update,
             given_up=lambda: best.given_up,
         )
-    except NonFiniteError as error:
-        log.stop(error)
-        raise
-    finally:
-        log.close()
 
 
 def begin_discriminators(
@@ -247,7 +235,7 @@ def settle(
 
 def add_curves(page: report.Page, logs: Mapping[str, list[dict[str, Any]]]) -> None:
     """Add the plain recipe's curves, and those of both sides."""
-    runs.add_curves(page, logs)
+    pages.add_curves(page, logs)
     page.heading("Discriminators")
     groups = {
         "losses": ("adversarial", "feature", "discriminator"),

@@ -8,9 +8,7 @@ The same command on the same folder continues the run. On several GPUs, or proce
 """
 
 import sys
-from collections.abc import Iterable
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -21,13 +19,13 @@ from audiovq import distributed
 from audiovq.__main__ import run_recipe
 from audiovq.autoencoder import Autoencoder
 from audiovq.data import manifest as manifests
-from audiovq.data.loader import Batch, Loader
-from audiovq.errors import NonFiniteError
+from audiovq.train import page as pages
 from audiovq.train import run as runs
 from audiovq.train.autoencoding import (
     AutoencodingConfig,
     around,
     begin,
+    make_batches,
     make_forward,
     make_validate,
 )
@@ -56,7 +54,7 @@ def main(config: Config) -> None:
         folder = runs.open_folder(config)
         with runs.alone_in(folder):
             train(config, manifest, folder)
-        runs.write_report(folder, config.run.dir)
+        pages.write_report(folder, config.run.dir)
 
 
 def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
@@ -75,27 +73,20 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
     start = store.resume(parts)
     runs.store_config(folder, config)
 
-    loader = Loader(
-        manifest, manifest.select("train"), config.data, model.sample_rate, config.train.seed
-    )
-    runs.refuse_empty_parts(config.data.batch_size, config.train.micro_batches)
-    batches = partial(loader.batches, part=distributed.part())
-
-    def some_batches() -> Iterable[Batch]:
-        return islice(batches(0), config.train.initialise_batches)
-
+    batches, some_batches = make_batches(manifest, config)
     if start == 0:
         begin(model, config.train, some_batches(), device, partial(print, file=sys.stderr))
         average.reset()
     network = around(model, config.train, device)
     forward = make_forward(network, model, config, device)
-    distributed.settle(network, lambda: forward(next(iter(some_batches()))).loss)
-    log = Log(folder, config.log, start, config.train.max_steps, config.model_dump(mode="json"))
+    distributed.settle(network, lambda: forward(next(some_batches())).loss)
     averaged = partial(average.model, some_batches, device) if average.active else None
-    measure = make_validate(manifest, config, device, log)
     save = saving(model, model, folder, store, parts)
 
-    try:
+    with Log(
+        folder, config.log, start, config.train.max_steps, config.model_dump(mode="json")
+    ) as log:
+        measure = make_validate(manifest, config, device, log)
         if start >= config.train.max_steps or best.given_up:
             save(start)  # nothing to train, but a model to use
             return
@@ -114,11 +105,6 @@ def train(config: Config, manifest: manifests.Manifest, folder: Path) -> None:
             after_step=average.update,
             given_up=lambda: best.given_up,
         )
-    except NonFiniteError as error:
-        log.stop(error)
-        raise
-    finally:
-        log.close()
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from audiovq import distributed
 from audiovq import prior as priors
 from audiovq.__main__ import run_recipe
 from audiovq.distributed import DistributedConfig
-from audiovq.errors import ConfigError, NonFiniteError
+from audiovq.errors import ConfigError
 from audiovq.eval import prior_page, prior_summary
 from audiovq.eval.prior_likelihood import nats
 from audiovq.losses.codes import mean_surprise, surprise
@@ -154,13 +154,14 @@ def train(config: Config, sequences: CodeSequences, held_out: CodeSequences, fol
     network = distributed.wrap(torch.compile(prior) if config.train.compile else prior, device)
     step = make_step(network, trained, config.train, device)
     distributed.settle(network, lambda: step(next(batches(0))).loss)
-    log = Log(folder, config.log, start, config.train.max_steps, config.model_dump(mode="json"))
     save = saving(trained, prior, folder, store, parts)
 
     def averaged() -> TrainedPrior:
         return replace(trained, module=average.copied())
 
-    try:
+    with Log(
+        folder, config.log, start, config.train.max_steps, config.model_dump(mode="json")
+    ) as log:
         if start >= config.train.max_steps or best.given_up:
             save(start)  # nothing to train, but a prior to use
             return
@@ -184,11 +185,6 @@ def train(config: Config, sequences: CodeSequences, held_out: CodeSequences, fol
             after_step=average.update,
             given_up=lambda: best.given_up,
         )
-    except NonFiniteError as error:
-        log.stop(error)
-        raise
-    finally:
-        log.close()
 
 
 def build(config: Config, sequences: CodeSequences, device: torch.device) -> TrainedPrior:
@@ -264,9 +260,8 @@ def count(
     figures = make_measure(validation)(trained, 0, "validation")
     if distributed.is_main():
         (folder / "log.jsonl").unlink(missing_ok=True)  # it has one line, of this very pass
-    log = Log(folder, config.log.model_copy(update={"progress": False}), 0, 0)
-    log.write(0, figures)
-    log.close()
+    with Log(folder, config.log.model_copy(update={"progress": False}), 0, 0) as log:
+        log.write(0, figures)
     save_model(trained, folder / "model")
     if distributed.is_main():
         store.save(0, parts)

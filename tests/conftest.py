@@ -1,6 +1,10 @@
-"""Speech for the tests: real where AUDIOVQ_TEST_DATA names some, made up otherwise."""
+"""What many tests start from: speech, and the command line.
+
+Speech is real where AUDIOVQ_TEST_DATA names some, made up otherwise.
+"""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -78,3 +82,19 @@ def speech_manifest(librispeech_root, tmp_path_factory) -> Manifest:
 def utterance(speech_manifest) -> torch.Tensor:
     """The first test utterance at 16 kHz, (1, 1, L)."""
     return speech_manifest.load(speech_manifest.select("test")[0], 16000)
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run `audiovq ...` in this process; returns exit code, stdout and stderr."""
+
+    def go(*arguments):
+        from audiovq.__main__ import main
+
+        monkeypatch.setattr(sys, "argv", ["audiovq", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out = capsys.readouterr()
+        return stop.value.code or 0, out.out, out.err
+
+    return go

@@ -14,7 +14,7 @@ from audiovq.discriminators import _release
 from audiovq.discriminators._all import Discriminators
 from audiovq.errors import CheckpointError, ConfigError, NonFiniteError
 from audiovq.train import checkpoint
-from audiovq.train import run as runs
+from audiovq.train import page as pages
 from tests.killing import kill_until_done
 from tests.test_recipes import TINY, fingerprint, timeless
 from tests.test_recipes import speech as speech  # noqa: PLC0414  (a fixture)
@@ -110,7 +110,7 @@ def test_the_log_tells_both_sides(undisturbed):
 @pytest.fixture(autouse=True)
 def no_reports(monkeypatch):
     """Drawing costs more than training here; `undisturbed`, made before this, has one."""
-    monkeypatch.setattr(runs, "write_report", lambda *_: None)
+    monkeypatch.setattr(pages, "write_report", lambda *_: None)
 
 
 @pytest.mark.parametrize("stop_at", [3, 6])

@@ -12,7 +12,6 @@ import torch
 
 import audiovq
 from audiovq import units
-from audiovq.__main__ import main
 from audiovq.audio import save
 from audiovq.data.corpora.folder import Config, Folder
 from tests.helpers import noise, small_model
@@ -29,23 +28,6 @@ def place(tmp_path_factory) -> Path:
 
     prepare("folder", folder / "speech", folder / "speech.jsonl", progress=False)
     return folder
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run `audiovq ...` in this process; returns exit code, stdout and stderr."""
-
-    def go(*arguments):
-        monkeypatch.setattr(sys, "argv", ["audiovq", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return go
 
 
 @pytest.fixture

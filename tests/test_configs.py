@@ -12,7 +12,8 @@ from audiovq.discriminators._all import Discriminators
 
 LISTS = [n for n in share.configs() if n.startswith("compare/")]
 PRIORS = [n for n in share.configs() if n.startswith("prior/")]
-NAMES = [n for n in share.configs() if n not in LISTS + PRIORS]
+SHIPPED = [n for n in share.configs() if n.startswith("shipped/")]
+NAMES = [n for n in share.configs() if n not in LISTS + PRIORS + SHIPPED]
 
 
 def load(name):
@@ -68,6 +69,21 @@ def test_every_list_of_models_names_configs_that_can_be_compared(name, speech_ma
     assert len(runs) >= 2
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_model_is_described_and_can_be_made(name):
+    config = load(name)
+    assert name == f"shipped/{config.name.replace('-', '_')}"
+    assert share.config_path(name).read_text().startswith("#")
+    assert config.config in NAMES + PRIORS
+    assert not config.codes_of or f"shipped/{config.codes_of.replace('-', '_')}" in SHIPPED
+    assert bool(config.codes_of) == (config.config in PRIORS)
+    assert all(config.card.model_dump().values())
+    if config.config in NAMES:  # 2 bytes a weight; all shipped together are at most 12 MB
+        model = Autoencoder(load(config.config).model)
+        assert model.frame_rate == 50
+        assert 2 * model.num_parameters < 4e6
+
+
 def fields(model: type[Config], prefix=""):
     for name, field in model.model_fields.items():
         yield f"{prefix}{name}", field
@@ -89,7 +105,7 @@ def test_discriminators_are_as_wide_as_said(name):
 
 
 @pytest.mark.parametrize(
-    "recipe", ["train_autoencoder", "train_adversarial", "train_prior", "compare"]
+    "recipe", ["train_autoencoder", "train_adversarial", "train_prior", "compare", "ship"]
 )
 def test_every_field_has_a_default_and_a_description(recipe):
     for path, field in fields(share.load_recipe(recipe).Config):

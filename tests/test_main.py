@@ -8,7 +8,6 @@ import time
 import pytest
 
 from audiovq import units
-from audiovq.__main__ import main
 from audiovq.audio import save
 from audiovq.data import manifest as manifests
 from audiovq.data.manifest import Record
@@ -29,16 +28,9 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def run(place, monkeypatch, capsys):
-    def go(*words):
-        monkeypatch.chdir(place)
-        monkeypatch.setattr(sys, "argv", ["audiovq", *words])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        out = capsys.readouterr()
-        return stop.value.code, out.out, out.err
-
-    return go
+def run(run, place, monkeypatch):
+    monkeypatch.chdir(place)
+    return run
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The wheel: one top-level package, recipes and configs inside it, and it runs from there."""
+"""The wheel: one top-level package; recipes, configs and models inside; it runs from there."""
 
 import os
 import subprocess
@@ -33,6 +33,8 @@ def test_nothing_but_audiovq_is_installed(wheel):
         for p in (ROOT / "demo_app").rglob("*.*")
         if "__pycache__" not in p.parts
     }
+    models = ROOT / "audiovq" / "_share" / "models"
+    expected |= {p.relative_to(ROOT).as_posix() for p in models.rglob("*") if p.is_file()}
     assert shared == expected
 
 

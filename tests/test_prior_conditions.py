@@ -3,14 +3,12 @@
 import dataclasses
 import json
 import random
-import sys
 
 import pytest
 import torch
 
 from audiovq import audio
 from audiovq import prior as priors
-from audiovq.__main__ import main
 from audiovq.errors import CheckpointError, ConfigError
 from audiovq.files import sha256
 from audiovq.prior._generate import Wish, generate
@@ -78,20 +76,10 @@ def runs(tmp_path_factory):
     return home
 
 
-def command(monkeypatch, capsys, *words):
-    monkeypatch.setattr(sys, "argv", ["audiovq", *map(str, words)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    return stop.value.code or 0, capsys.readouterr()
-
-
-def test_fast_codes_that_the_slow_ones_decide_cost_nothing_given_those(runs, monkeypatch, capsys):
-    code, said = command(
-        monkeypatch, capsys, "score", runs / "fast", runs / "codes", "--split", "validation",
-        "--json",
-    )  # fmt: skip
-    assert code == 0, said.err
-    found = json.loads(said.out)["rates"]["prior"]["bits_per_code"]["value"]
+def test_fast_codes_that_the_slow_ones_decide_cost_nothing_given_those(runs, run):
+    code, out, err = run("score", runs / "fast", runs / "codes", "--split", "validation", "--json")
+    assert code == 0, err
+    found = json.loads(out)["rates"]["prior"]["bits_per_code"]["value"]
     logged = read_log(runs / "fast" / "log.jsonl")[-1]
     assert found == pytest.approx(logged["validation/bits_per_code"], rel=1e-5)
     assert logged["validation/unigram_bits_per_code"] > 2
@@ -127,18 +115,15 @@ def test_a_fast_prior_follows_what_the_slow_one_drew(runs, prompted):
     assert not torch.equal(pieces[0][0], pieces[1][0])
 
 
-def test_the_commands_chain_streams(runs, tmp_path, monkeypatch, capsys):
+def test_the_commands_chain_streams(runs, tmp_path, run):
     MODEL.save(tmp_path / "model")
 
     def sample(*words):
-        return command(
-            monkeypatch, capsys, "sample", *words, "-o", tmp_path / "new", "--force",
-            "--seconds", "0.06",
-        )  # fmt: skip
+        return run("sample", *words, "-o", tmp_path / "new", "--force", "--seconds", "0.06")
 
     slow, fast, model = runs / "slow", runs / "fast", tmp_path / "model"
-    code, said = sample(slow, model, "--then", fast, "--guidance", "2")
-    assert code == 0, said.err
+    code, _, err = sample(slow, model, "--then", fast, "--guidance", "2")
+    assert code == 0, err
     assert audio.probe(tmp_path / "new" / "sample-000.wav").num_samples == 960
     for words, message in (
         ((slow, model), "no prior draws fast 0, fast 1, which the model needs, too: add one with"),
@@ -148,16 +133,16 @@ def test_the_commands_chain_streams(runs, tmp_path, monkeypatch, capsys):
         ((slow, model, "--then", fast, "--given-codes", runs / "codes", "--utterance", "u0"),
          "no prior here is given what"),
     ):  # fmt: skip
-        code, said = sample(*words)
-        assert (code, message in said.err) == (2, True), said.err
-        assert len(said.err.splitlines()) == 1
+        code, _, err = sample(*words)
+        assert (code, message in err) == (2, True), err
+        assert len(err.splitlines()) == 1
     audio.save(tmp_path / "prompt.wav", noise(1, 800), MODEL.sample_rate)
-    code, said = sample(slow, model, "--then", fast, "--prompt", tmp_path / "prompt.wav")
-    assert code == 0, said.err
-    assert "note: of the prompt's 0.05 s a prior hears the last 0.0" in said.err
+    code, _, err = sample(slow, model, "--then", fast, "--prompt", tmp_path / "prompt.wav")
+    assert code == 0, err
+    assert "note: of the prompt's 0.05 s a prior hears the last 0.0" in err
 
 
-def test_other_codes_and_vectors_are_told_end_to_end(tmp_path, monkeypatch, capsys):
+def test_other_codes_and_vectors_are_told_end_to_end(tmp_path, run):
     """Codes that another source decides, by a number or by a vector, cost nothing given it."""
     model = small_model({"name": "vq_ema", "dim": 4, "codebook_size": SIZE})
     rng = random.Random(1)
@@ -172,18 +157,18 @@ def test_other_codes_and_vectors_are_told_end_to_end(tmp_path, monkeypatch, caps
         assert read_log(folder / "log.jsonl")[-1]["validation/bits_per_code"] < 0.3
         option = "--" + name.replace("_", "-")
         model.save(tmp_path / "model")
-        code, said = command(monkeypatch, capsys, "score", folder, codes, option, told)
-        assert code == 0, said.err
-        code, said = command(monkeypatch, capsys, "score", folder, codes)
-        assert (code, f"{option} DIR" in said.err) == (2, True)
+        code, _, err = run("score", folder, codes, option, told)
+        assert code == 0, err
+        code, _, err = run("score", folder, codes)
+        assert (code, f"{option} DIR" in err) == (2, True)
         wanted = (folder, tmp_path / "model", "-o", tmp_path / "new", "--force")
         given = (option, told, "--utterance", "u3")
-        code, said = command(monkeypatch, capsys, "sample", *wanted, *given)
-        assert code == 0, said.err
+        code, _, err = run("sample", *wanted, *given)
+        assert code == 0, err
         made = audio.probe(tmp_path / "new" / "sample-000.wav").num_samples
         assert made == 40 * model.hop_length
-        code, said = command(monkeypatch, capsys, "sample", *wanted, *given, "--seconds", "9")
-        assert (code, "ask for less" in said.err) == (2, True)
+        code, _, err = run("sample", *wanted, *given, "--seconds", "9")
+        assert (code, "ask for less" in err) == (2, True)
     with pytest.raises(ConfigError, match="ngram cannot be given anything"):
         train(
             codes,

@@ -177,6 +177,12 @@ class EMACodebook(nn.Module):
         self.ema_sum.copy_(torch.where(some.unsqueeze(1), total * scale, self.ema_sum))
         self.ema_count.copy_(torch.where(some, count * scale, self.ema_count))
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Keep the codes and forget how often each was used, as `initialise` leaves a codebook."""
+        self.ema_sum.copy_(self.vectors)
+        self.ema_count.fill_(1.0)
+
     def describe(self, statistics: Statistics) -> dict[str, float]:
         """Say how the codebook fits the frames behind the statistics, and how alive it is.
 

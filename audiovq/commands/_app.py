@@ -21,7 +21,11 @@ app = typer.Typer(
 )
 
 ModelArgument = Annotated[
-    Path, typer.Argument(help="a model folder, or a run folder that holds one as `model/`")
+    Path,
+    typer.Argument(
+        help="a model folder, a run folder that holds one as `model/`, or a name from "
+        "`audiovq ls models`"
+    ),
 ]
 ManifestArgument = Annotated[Path, typer.Argument(help="a manifest made by `audiovq prepare`")]
 OutWav = Annotated[

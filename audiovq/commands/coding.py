@@ -18,9 +18,16 @@ from audiovq.commands._app import (
 )
 from audiovq.errors import ConfigError
 
-_MODEL = typer.Option(help="folder of the model of the codes, or a run folder that holds it")
+_MODEL = typer.Option(
+    help="folder of the model of the codes, a run folder that holds it, or a name from "
+    "`audiovq ls models`"
+)
 PriorOption = Annotated[
-    Path | None, typer.Option(help="a prior's folder, or a run folder that holds one as `model/`")
+    Path | None,
+    typer.Option(
+        help="a prior's folder, a run folder that holds one as `model/`, or a name from "
+        "`audiovq ls models`"
+    ),
 ]
 Force = Annotated[bool, typer.Option(help="replace a file that is there")]
 

@@ -67,7 +67,11 @@ def train_prior(
 @app.command()
 def sample(
     prior: Annotated[
-        Path, typer.Argument(help="a prior's folder, or a run folder that holds one as `model/`")
+        Path,
+        typer.Argument(
+            help="a prior's folder, a run folder that holds one as `model/`, or a name from "
+            "`audiovq ls models`"
+        ),
     ],
     model: ModelArgument,
     out: Annotated[

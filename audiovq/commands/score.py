@@ -1,8 +1,6 @@
 """The command that says what codes cost under a prior, and what that says of the speech."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,20 +16,18 @@ from audiovq.commands._app import (
     SplitName,
     Threads,
     app,
-    check_device,
     check_folder,
     load_model,
     print_json,
     set_threads,
 )
-from audiovq.errors import CheckpointError, ConfigError, NonFiniteError
+from audiovq.commands._scored import Asked, Scored, load_all, naming
+from audiovq.errors import ConfigError
 
 if TYPE_CHECKING:
     from audiovq.eval.likelihood_bound import Speech
     from audiovq.eval.prior_compare import Comparison
     from audiovq.eval.prior_score import Score
-    from audiovq.prior._release import About, TrainedPrior
-    from audiovq.units.given import Folders
     from audiovq.units.reading import Units
     from audiovq.units.sequences import CodeSequences
 
@@ -45,7 +41,11 @@ Around silence nothing is coded; a decoder trained on spectra, not samples, may 
 """
 
 PriorArgument = Annotated[
-    Path, typer.Argument(help="a prior's folder, or a run folder that holds one as `model/`")
+    Path,
+    typer.Argument(
+        help="a prior's folder, a run folder that holds one as `model/`, or a name from "
+        "`audiovq ls models`"
+    ),
 ]
 
 
@@ -129,8 +129,7 @@ def score(
         check_folder(report)
     found = load_units(units)
     asked = Asked(found, split.value, open_folders(given_codes, given_features))
-    scored = [_load(path, asked, device, plugin) for path in (prior, *beside)]
-    _check_alike(scored, asked)
+    scored = load_all([prior, *beside], asked, device, plugin)
     sequences = scored[0].sequences
     speech = None
     if model is not None and manifest is not None:
@@ -167,7 +166,7 @@ def _check_asked(model: Path | None, manifest: Path | None, report: Path | None)
         raise ConfigError("--manifest is for the bound (--model) or a page (--report): give one")
 
 
-def _write_page(page: Path, scored: "Scored", manifest: Path, score: "Score") -> None:
+def _write_page(page: Path, scored: Scored, manifest: Path, score: "Score") -> None:
     """Write a page of some recordings, their codes' surprise over their spectrograms."""
     from audiovq.data import manifest as manifests
     from audiovq.eval import prior_page, samples
@@ -178,79 +177,7 @@ def _write_page(page: Path, scored: "Scored", manifest: Path, score: "Score") ->
     prior_page.write(page, f"Surprise under {scored.path}", pieces, held_out=mean)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What is to be scored."""
-
-    units: "Units"
-    split: str
-    folders: "Folders"
-
-    @property
-    def where(self) -> str:
-        """The units' folder."""
-        return str(self.units.folder)
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A prior, and the codes as it has them, with what it is given."""
-
-    path: Path
-    trained: "TrainedPrior"
-    sequences: "CodeSequences"
-
-
-def _load(path: Path, asked: Asked, device: str, plugins: list[str]) -> Scored:
-    """Load a prior, and read what it models of the units, if it is of them."""
-    from audiovq.prior import load
-    from audiovq.units.given import Folders, read_for
-
-    trained = load(path, plugins)
-    about, folders = trained.about, asked.folders
-    mine = Folders(  # of several priors, one may be given what another is not
-        codes=folders.codes if about.given_codes else None,
-        features=folders.features if about.given_features else None,
-    )
-    with _naming(path):
-        sequences = read_for(
-            about, asked.units, None if asked.split == "all" else asked.split, mine
-        )
-    trained.module.to(check_device(device))
-    return Scored(path, trained, sequences)
-
-
-def _check_alike(scored: list[Scored], asked: Asked) -> None:
-    """Refuse priors of different rows, and folders that no prior is given."""
-    for folder, name in ((asked.folders.codes, "codes"), (asked.folders.features, "features")):
-        if folder is not None and not any(
-            getattr(s.trained.about, f"given_{name}") for s in scored
-        ):
-            raise ConfigError(f"no prior here is given what {folder.folder} holds: leave it out")
-    first = scored[0].trained.about
-    for other in scored[1:]:
-        mine = other.trained.about
-        if (_rows(first), first.codes.hop_length) != (_rows(mine), mine.codes.hop_length):
-            raise ConfigError(
-                f"{other.path} is of other rows of the codes than {scored[0].path}: only priors of "
-                f"the same codes can be compared"
-            )
-
-
-def _rows(about: "About") -> tuple[int, ...] | None:
-    return None if about.part is None else about.part.rows
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Say of which of several priors an error is."""
-    try:
-        yield
-    except (CheckpointError, NonFiniteError) as error:
-        raise type(error)(f"{path}: {error}") from None
-
-
-def _scores(scored: list[Scored], asked: Asked, codes: Path | None) -> "list[Score]":
+def _scores(scored: Sequence[Scored], asked: Asked, codes: Path | None) -> "list[Score]":
     """Score under each prior, the first one's codes into a file if there is to be one."""
     from audiovq.eval import prior_codes
     from audiovq.eval.prior_score import score as run
@@ -258,7 +185,7 @@ def _scores(scored: list[Scored], asked: Asked, codes: Path | None) -> "list[Sco
     found: list[Score] = []
     for s in scored:
         args = (s.trained, s.sequences, asked.split, asked.where)
-        with _naming(s.path):
+        with naming(s.path):
             if codes is not None and not found:
                 with prior_codes.writing(codes, s.sequences, s.trained.fingerprint()) as add:
                     found.append(run(*args, add))
@@ -273,7 +200,7 @@ def _check_codes(path: Path) -> None:
     prior_codes.check(path)
 
 
-def _compare(scored: list[Scored], scores: "list[Score]") -> "Comparison":
+def _compare(scored: Sequence[Scored], scores: "list[Score]") -> "Comparison":
     from audiovq.eval.prior_compare import compare
 
     counts = [not any(True for _ in s.trained.module.parameters()) for s in scored]

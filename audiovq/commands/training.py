@@ -62,6 +62,10 @@ def resolve(
         raise ConfigError(
             f"{config} lists models to compare: audiovq compare MANIFEST {config} -o DIR"
         )
+    if name == "ship":
+        raise ConfigError(
+            f"{config} makes a model to be shared: audiovq ship {config} MANIFEST -o DIR"
+        )
     if expected not in {"train_autoencoder", name}:
         raise ConfigError(f"{config} is of the recipe {name!r}, not {expected!r}: audiovq train")
     if "run" not in getattr(getattr(recipe, "Config", None), "model_fields", ()):

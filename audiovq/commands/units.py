@@ -34,8 +34,8 @@ def extract(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="a model or run folder; hf:PATH[:LAYER], a HuBERT, WavLM or wav2vec 2.0 of "
-            "transformers on your disk; or mfcc",
+            help="a model or run folder, or a name from `audiovq ls models`; hf:PATH[:LAYER], a "
+            "HuBERT, WavLM or wav2vec 2.0 of transformers on your disk; or mfcc",
         ),
     ],
     manifest: CorpusArgument,

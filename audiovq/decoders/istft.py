@@ -8,13 +8,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from audiovq.bottlenecks._base import Context
-from audiovq.config import ComponentConfig
 from audiovq.decoders._base import Decoder
-from audiovq.nn.activations import ActivationName
 from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, expand_mask, layer_mask
-from audiovq.nn.convnext import ConvNeXtBlock, dense
+from audiovq.nn.convnext import ConvNeXtConfig, dense
 from audiovq.nn.istft import InverseSTFT
 from audiovq.nn.precision import without_autocast
+from audiovq.nn.stft import nearest_divisor
 
 # How every spectrum starts. Losses compare levels on a logarithmic scale, on which speech with its
 # pauses lies 26 dB under its rms: started at the rms, hundreds of steps go into getting down. From
@@ -25,25 +24,9 @@ _FALL = math.log(17.0)
 _ANGLE_GAIN = 0.1
 
 
-class Config(ComponentConfig):
+class Config(ConvNeXtConfig):
     """Settings of the inverse-STFT decoder."""
 
-    channels: int = Field(256, ge=1, le=4096, description="channels at the frame rate")
-    blocks: int = Field(2, ge=0, le=64, description="ConvNeXt blocks at the frame rate")
-    fast_channels: int = Field(96, ge=1, le=4096, description="channels at the spectra's rate")
-    fast_blocks: int = Field(1, ge=0, le=64, description="ConvNeXt blocks at the spectra's rate")
-    expansion: int = Field(2, ge=1, le=16, description="how much wider a block is inside")
-    kernel_size: int = Field(7, ge=1, le=63, description="kernel of the convolutions over time")
-    activation: ActivationName = Field("leaky_relu", description="nonlinearity inside the blocks")
-    stft_hop: int = Field(
-        80,
-        ge=1,
-        le=65536,
-        description="samples per spectrum, about: of a frame's divisors the nearest in ratio",
-    )
-    overlap: int = Field(
-        4, ge=2, le=16, description="spectra over a sample: n_fft is overlap * the samples of one"
-    )
     causal: bool = Field(False, description="whether a sample may depend on no later frame")
 
 
@@ -67,12 +50,12 @@ class ISTFTDecoder(Decoder):
         super().__init__()
         wide, narrow = config.channels, config.fast_channels
         self.hop_length = math.prod(encoder_strides)
-        stft_hop = _nearest_divisor(self.hop_length, config.stft_hop)
+        stft_hop = nearest_divisor(self.hop_length, config.stft_hop)
         self.rate = self.hop_length // stft_hop  # spectra per frame
         self.first = Conv1d(in_channels, wide, config.kernel_size, causal=config.causal, gain=1.0)
-        self.blocks = _blocks(config, wide, config.blocks)
+        self.blocks = config.stack(wide, config.blocks, causal=config.causal)
         self.up = dense(wide, self.rate * narrow, 1.0)
-        self.fast_blocks = _blocks(config, narrow, config.fast_blocks)
+        self.fast_blocks = config.stack(narrow, config.fast_blocks, causal=config.causal)
         self.inverse = InverseSTFT(stft_hop, config.overlap, causal=config.causal)
         self.head = _Head(narrow, self.inverse)
 
@@ -132,23 +115,3 @@ class _Head(nn.Module):
     def rise(self, m: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         """Return the magnitude of a level (nepers)."""
         return self.peak * torch.sigmoid(m - math.log(self.peak))
-
-
-def _blocks(config: Config, channels: int, count: int) -> nn.ModuleList:
-    return nn.ModuleList(
-        ConvNeXtBlock(
-            channels,
-            kernel_size=config.kernel_size,
-            expansion=config.expansion,
-            activation_name=config.activation,
-            causal=config.causal,
-            scale=0.5,
-        )
-        for _ in range(count)
-    )
-
-
-def _nearest_divisor(n: int, about: int) -> int:
-    """Return the divisor of n that is nearest to a number in ratio."""
-    divisors = (d for d in range(1, n + 1) if n % d == 0)
-    return min(divisors, key=lambda d: abs(math.log(d / about)))

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from audiovq import config as configs
-from audiovq import release
+from audiovq import release, weights
 from audiovq.autoencoder import Autoencoder
 from audiovq.config import Config, component
 from audiovq.discriminators._all import Discriminators
@@ -67,8 +67,8 @@ def copy_weights(discriminators: Discriminators, path: str | Path) -> tuple[int,
 
 def _read(folder: Path) -> dict[str, Tensor]:
     """Return the tensors of the discriminators in a model folder; none if there are none."""
-    weights, config = folder / WEIGHTS, folder / CONFIG
-    if not (weights.is_file() and config.is_file()):
+    file, config = folder / WEIGHTS, folder / CONFIG
+    if not (file.is_file() and config.is_file()):
         return {}
     about = release.read_config(config, FORMAT, VERSION, {})
     values = {"discriminators": about.get("discriminators", ())}
@@ -78,5 +78,5 @@ def _read(folder: Path) -> dict[str, Tensor]:
             shell = Discriminators(parsed.discriminators)
     except (ConfigError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"not usable discriminators: {error}") from None
-    release.fill(shell, release.read_weights(weights, shell), weights, assign=True)
+    weights.fill(shell, weights.read(file, shell), file, assign=True)
     return dict(shell.state_dict())

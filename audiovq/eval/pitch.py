@@ -9,9 +9,8 @@ YIN in the same windows gives the value between the points of the grid. Speech o
 import contextlib
 import functools
 import importlib.util
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,8 @@ import numpy.typing as npt
 from jaxtyping import Float
 from torch import Tensor
 
+from audiovq.alone import in_turn
 from audiovq.eval.undefined import Undefined
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 RANGE = (60.0, 500.0)  # Hz
 WINDOW_SECONDS, STEP_SECONDS = 0.064, 0.01  # nearly four periods of the lowest pitch
@@ -80,28 +75,13 @@ def _tracker() -> Any:
     leave such that every later one crashes: one after the other they cannot.
     """
     spec = importlib.util.find_spec("librosa")
-    folders = (spec and spec.submodule_search_locations) or []
-    with _one_at_a_time(next(iter(folders), None)):
+    folders = [Path(f) for f in (spec and spec.submodule_search_locations) or []]
+    with in_turn(folders[0]) if folders else contextlib.nullcontext():
         import librosa  # noqa: PLC0415  (optional, and slow to import)
 
         tone = np.sin(np.arange(4096) * 0.1)
         librosa.pyin(tone, fmin=RANGE[0], fmax=RANGE[1], sr=16000)
         return librosa
-
-
-@contextlib.contextmanager
-def _one_at_a_time(folder: str | None) -> Iterator[None]:
-    """Wait until no other process is in this block, where there are locks."""
-    if fcntl is None or folder is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def errors(original: Track, reconstruction: Track) -> dict[str, float | str]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from audiovq.errors import ConfigError, NonFiniteError
-from audiovq.prior._base import Condition, Prior
+from audiovq.prior._base import Condition
 from audiovq.prior._release import TrainedPrior
 from audiovq.units.given import condition_of
 from audiovq.units.sequences import CodeSequences
@@ -60,6 +60,14 @@ def code_nats(
         yield from sorted(found.items())
 
 
+def sequence_nats(
+    trained: TrainedPrior, sequences: CodeSequences, part: tuple[int, int] = (0, 1)
+) -> Iterator[tuple[int, Float32[np.ndarray, "K T"]]]:
+    """Yield what `code_nats` does, the prior being told of each utterance what is given with it."""
+    tell = partial(condition_of, trained, sequences)
+    return code_nats(trained, sequences.codes, sequences.speakers, part, tell)
+
+
 def nats(
     trained: TrainedPrior,
     sequences: CodeSequences,
@@ -79,8 +87,7 @@ def nats(
         NonFiniteError: a code gets no finite log-probability.
     """
     total = np.zeros(len(sequences))
-    told = partial(condition_of, trained, sequences, device=device_of(trained.module))
-    for i, found in code_nats(trained, sequences.codes, sequences.speakers, part, told):
+    for i, found in sequence_nats(trained, sequences, part):
         total[i] = found.sum(dtype=np.float64)
         if each is not None:
             each(i, found)
@@ -105,7 +112,7 @@ def unigram_nats(
 def _speakers(trained: TrainedPrior, labels: Int[Tensor, "_"], chosen: Sequence[int]) -> Condition:
     if not trained.module.labels:
         return Condition()
-    return Condition(label=labels[list(chosen)].to(device_of(trained.module)))
+    return Condition(label=labels[list(chosen)].to(trained.module.device))
 
 
 def _batch(
@@ -113,10 +120,9 @@ def _batch(
 ) -> Iterator[Float32[np.ndarray, "K T"]]:
     """Yield the nats of each item's codes."""
     prior = trained.module
-    device = device_of(prior)
     rows = [_checked(c, prior.codebook_sizes).T.long() for c in codes]
-    padded = pad_sequence(rows, batch_first=True).transpose(1, 2).to(device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
+    padded = pad_sequence(rows, batch_first=True).transpose(1, 2).to(prior.device)
+    lengths = torch.tensor([len(row) for row in rows], device=prior.device)
     with torch.no_grad():
         found = -prior.log_prob(padded, lengths, condition).float()
     if wrong := int((~torch.isfinite(found)).sum()):
@@ -157,13 +163,8 @@ def _stretches(frames: Sequence[int], rows: int) -> Iterator[range]:
 def _most_frames(trained: TrainedPrior) -> int:
     """Return how many frames a batch may have, padding included."""
     prior = trained.module
-    logits = _LOGITS if device_of(prior).type == "cpu" else _LOGITS_ON_GPU
+    logits = _LOGITS if prior.device.type == "cpu" else _LOGITS_ON_GPU
     return logits // (prior.num_codebooks * max(prior.codebook_sizes))
-
-
-def device_of(prior: Prior) -> torch.device:
-    """Return where a prior's tensors are."""
-    return next((t.device for t in [*prior.parameters(), *prior.buffers()]), torch.device("cpu"))
 
 
 def _batches(most: int, frames: Sequence[int], order: Sequence[int]) -> Iterator[Sequence[int]]:

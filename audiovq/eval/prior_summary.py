@@ -1,10 +1,11 @@
 """What the page of a prior's run shows of codes, as a file: it is drawn when neither is at hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float32
 from pydantic import Field
 
 from audiovq import config as configs
@@ -112,7 +113,14 @@ def summarise(
         held_out: those of other speakers.
         where: their folder, to be said.
     """
-    scored = score(trained, held_out, "validation", where)
+    shown = held_out.spread(UTTERANCES)
+    wanted, found = set(shown.ids), []
+
+    def keep(i: int, nats: Float32[np.ndarray, "K T"]) -> None:
+        if held_out.ids[i] in wanted:
+            found.append(surprise.of_nats(nats))
+
+    scored = score(trained, held_out, "validation", where, keep)
     about = trained.about
     return Summary(
         prior=about.prior.name,
@@ -123,7 +131,7 @@ def summarise(
         costs=_costs(scored),
         saved=None if scored.saved is None else _figure(scored.saved, 100.0),
         follow=_follow(learned),
-        surprise=_surprise(trained, held_out.spread(UTTERANCES)),
+        surprise=_surprise(shown, found),
     )
 
 
@@ -182,13 +190,13 @@ def _follow(learned: CodeSequences) -> Follow:
     )
 
 
-def _surprise(trained: TrainedPrior, held_out: CodeSequences) -> Surprise:
-    found, width = surprise.of_each(trained, held_out), 0.5
-    repeated, changed = surprise.histogram(found, held_out.codes, width).tolist()
+def _surprise(shown: CodeSequences, found: Sequence[surprise.Bits]) -> Surprise:
+    width = 0.5
+    repeated, changed = surprise.histogram(found, shown.codes, width).tolist()
     means, _ = surprise.by_position(found)
-    most = round(SECONDS * trained.about.codes.frame_rate)
+    most = round(SECONDS * shown.metadata.frame_rate)
     return Surprise(
-        utterances=len(held_out),
+        utterances=len(shown),
         row_means=tuple(surprise.row_means(found).tolist()),
         width=width,
         repeated=tuple(repeated),
@@ -196,7 +204,7 @@ def _surprise(trained: TrainedPrior, held_out: CodeSequences) -> Surprise:
         by_position=tuple(map(tuple, means.tolist())),
         examples=tuple(
             Example(
-                id=held_out.ids[i],
+                id=shown.ids[i],
                 bits=_rounded(found[i][:, :most]),
                 mean=float(found[i].mean()),
             )

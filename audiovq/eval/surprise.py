@@ -2,18 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, Int, Int64
 from torch import Tensor
 
-from audiovq.eval.prior_likelihood import code_nats, device_of
+from audiovq.eval.prior_likelihood import code_nats, sequence_nats
 from audiovq.prior._base import Condition
 from audiovq.prior._generate import condition_of_drawn
 from audiovq.prior._release import TrainedPrior
-from audiovq.units.given import condition_of
 from audiovq.units.sequences import CodeSequences
 
 MOST = 48.0  # bits; one code in 10^14
@@ -30,9 +28,9 @@ def bits(
         codes: of one utterance.
         condition: what the prior is told of it.
     """
-    told = condition.to(device_of(trained.module))
+    told = condition.to(trained.module.device)
     ((_, nats),) = code_nats(trained, [codes], [None], tell=lambda _: told)
-    return _bits(nats)
+    return of_nats(nats)
 
 
 def of_drawn(
@@ -61,12 +59,11 @@ def of_drawn(
 
 def of_each(trained: TrainedPrior, sequences: CodeSequences) -> list[Bits]:
     """Return the surprise (bits) of every utterance, of each of which the prior is told its own."""
-    tell = partial(condition_of, trained, sequences, device=device_of(trained.module))
-    found = code_nats(trained, sequences.codes, sequences.speakers, tell=tell)
-    return [_bits(nats) for _, nats in found]
+    return [of_nats(nats) for _, nats in sequence_nats(trained, sequences)]
 
 
-def _bits(nats: Float32[np.ndarray, "K T"]) -> Float64[np.ndarray, "K T"]:
+def of_nats(nats: Float32[np.ndarray, "K T"]) -> Float64[np.ndarray, "K T"]:
+    """Return the surprise (bits) of codes that cost so much."""
     found: np.ndarray = np.maximum(nats.astype(np.float64) / math.log(2), 0.0)
     return found
 

@@ -1,12 +1,49 @@
-"""ConvNeXt block, the repeated part of decoders that work at the frame rate."""
+"""ConvNeXt blocks: what encoders and decoders that work near the frame rate are made of."""
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 
+from audiovq.config import ComponentConfig
 from audiovq.nn import lean
 from audiovq.nn.activations import ActivationName, activation
 from audiovq.nn.conv import Conv1d, Span
+
+
+class ConvNeXtConfig(ComponentConfig):
+    """Settings of a network of spectra: blocks at their rate, and at the frame rate."""
+
+    channels: int = Field(256, ge=1, le=4096, description="channels at the frame rate")
+    blocks: int = Field(2, ge=0, le=64, description="ConvNeXt blocks at the frame rate")
+    fast_channels: int = Field(96, ge=1, le=4096, description="channels at the spectra's rate")
+    fast_blocks: int = Field(1, ge=0, le=64, description="ConvNeXt blocks at the spectra's rate")
+    expansion: int = Field(2, ge=1, le=16, description="how much wider a block is inside")
+    kernel_size: int = Field(7, ge=1, le=63, description="kernel of the convolutions over time")
+    activation: ActivationName = Field("leaky_relu", description="nonlinearity inside the blocks")
+    stft_hop: int = Field(
+        80,
+        ge=1,
+        le=65536,
+        description="samples per spectrum, about: of a frame's divisors the nearest in ratio",
+    )
+    overlap: int = Field(
+        4, ge=2, le=16, description="spectra over a sample: n_fft is overlap * the samples of one"
+    )
+
+    def stack(self, channels: int, count: int, *, causal: bool) -> nn.ModuleList:
+        """Return so many blocks."""
+        return nn.ModuleList(
+            ConvNeXtBlock(
+                channels,
+                kernel_size=self.kernel_size,
+                expansion=self.expansion,
+                activation_name=self.activation,
+                causal=causal,
+                scale=0.5,
+            )
+            for _ in range(count)
+        )
 
 
 class ConvNeXtBlock(nn.Module):

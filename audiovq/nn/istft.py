@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from audiovq.nn.conv import Span
+from audiovq.nn.stft import hann
 
 _FLOOR = 0.1  # of the divisor inside: errors at a causal item's start grow by less than 3
 
@@ -49,11 +50,6 @@ class InverseSTFT(nn.Module):
         # The divisor inside, on average.
         self.power = sum(math.sin(math.pi * (k + 0.5) / n) ** 4 for k in range(n)) / hop_length
 
-    def window(self, like: Tensor) -> Float[Tensor, "n_fft"]:
-        """Return the Hann window, in the dtype and on the device of a tensor."""
-        k = torch.arange(self.n_fft, dtype=like.dtype, device=like.device)
-        return torch.sin(math.pi / self.n_fft * (k + 0.5)).square()
-
     def forward(
         self,
         real: Float[Tensor, "B T F"],
@@ -68,7 +64,7 @@ class InverseSTFT(nn.Module):
                 nothing.
             mask: 0 where a spectrum does not exist; None: all do.
         """
-        window = self.window(real)
+        window = hann(self.n_fft, real)
         segments = self._segments(real, imaginary) * window
         exist = real.new_ones(1, real.shape[1], 1) if mask is None else mask.transpose(1, 2)
         if mask is not None:

@@ -12,8 +12,9 @@ of that length.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import chain
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -68,22 +69,23 @@ class Condition:
         Slower codes are repeated, so that they have the rate of the codes.
         """
         self.check(frames)
-        codes, features = self.codes, self.features
+        mine = self.map(lambda value: value[items])
+        codes, features = mine.codes, mine.features
         if codes is not None:
             every = -(-frames // codes.shape[2])  # frames per code of the other sequence
-            codes = codes[items, :, torch.arange(start, stop, device=codes.device) // every]
-        return Condition(
-            label=None if self.label is None else self.label[items],
-            codes=codes,
-            features=None if features is None else features[items, :, start:stop],
-            keys=None if self.keys is None else self.keys[items],
-            hidden=None if self.hidden is None else self.hidden[items],
-        )
+            codes = codes[..., torch.arange(start, stop, device=codes.device) // every]
+        if features is not None:
+            features = features[..., start:stop]
+        return replace(mine, codes=codes, features=features)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Condition":
+        """Return it with every tensor changed."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Condition(**{k: None if v is None else change(v) for k, v in found.items()})
 
     def to(self, device: torch.device | str) -> "Condition":
         """Return it on a device."""
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Condition(**{k: None if v is None else v.to(device) for k, v in found.items()})
+        return self.map(lambda value: value.to(device))
 
 
 class Steps(ABC):
@@ -147,6 +149,12 @@ class Prior(nn.Module, ABC):
     def num_codebooks(self) -> int:
         """Rows K of the codes."""
         return len(self.codebook_sizes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are; the CPU where it has none."""
+        tensors = chain(self.parameters(), self.buffers())
+        return next((t.device for t in tensors), torch.device("cpu"))
 
     def log_prob(
         self,

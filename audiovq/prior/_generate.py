@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -238,11 +238,12 @@ def _draw(
     begun = prompt * (1 if part is None else part.ratio)
     unheard = 0 if context is None else max(0, begun - context)
     heard = mine[..., unheard:begun]
+    frames = mine.shape[-1]
     found = sample(
         trained.module,
         len(codes),
-        mine.shape[-1] - unheard,
-        condition=_after(condition, unheard),
+        frames - unheard,
+        condition=condition.part(slice(None), frames, unheard, frames),
         prompt=heard if heard.shape[-1] else None,
         guidance=guidance,
         seed=seed,
@@ -251,13 +252,3 @@ def _draw(
     )
     drawn = torch.cat([mine[..., :unheard], found.cpu()], dim=-1)
     return drawn if part is None else part.put(drawn, codes)
-
-
-def _after(condition: Condition, frames: int) -> Condition:
-    """Return what is known after so many frames."""
-    codes, features = condition.codes, condition.features
-    return replace(
-        condition,
-        codes=None if codes is None else codes[..., frames:],
-        features=None if features is None else features[..., frames:],
-    )

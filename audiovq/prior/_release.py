@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from audiovq import config as configs
-from audiovq import registry, release
+from audiovq import registry, release, weights
 from audiovq.config import Config
 from audiovq.errors import CheckpointError, ConfigError
 from audiovq.prior._base import Prior
@@ -166,21 +166,48 @@ class TrainedPrior:
                 f"{mine.codebook_sizes}): use codes of that model, or train a prior on these"
             )
 
-    def save(self, folder: str | Path, /) -> None:
+    def save(self, folder: str | Path, /, *, half: bool = False) -> None:
         """Write it as a folder, each file in one step.
 
+        Args:
+            folder: made if missing.
+            half: round weights to float16; what is loaded is another prior, by fingerprint, too.
+
         Raises:
-            CheckpointError: a weight is not finite.
+            CheckpointError: a weight is not finite, or too large for float16.
         """
         state = {k: v.clone() for k, v in self.module.state_dict().items()}
-        release.write(state, self.about.model_dump(mode="json"), Path(folder))
+        release.write(state, self.about.model_dump(mode="json"), Path(folder), half=half)
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        half: bool = False,
+        evaluations: Sequence[str | Path] = (),
+        run: str | Path | None = None,
+    ) -> None:
+        """Write it in the layout of the Hugging Face hub; see `Autoencoder.save_pretrained`."""
+        from audiovq import pretrained  # noqa: PLC0415  (a circle)
+
+        pretrained.save(self, folder, half=half, evaluations=evaluations, run=run)
+
+    @staticmethod
+    def from_pretrained(
+        source: str | Path, *, revision: str | None = None, plugins: Collection[str] = ()
+    ) -> "TrainedPrior":
+        """Load a prior by folder, name or hub id; see `Autoencoder.from_pretrained`."""
+        from audiovq import pretrained  # noqa: PLC0415  (a circle)
+
+        return load(pretrained.find(source, revision), plugins)
 
 
 def load(path: str | Path, plugins: Collection[str] = ()) -> TrainedPrior:
     """Load a prior for use.
 
     Args:
-        path: a prior's folder, or a run folder that holds one as `model/`.
+        path: a prior's folder, a run folder that holds one as `model/`, or the name of a prior that
+            comes with audiovq (`audiovq.models()`). What is there as a path comes first.
         plugins: dotted names of plug-in priors you trust, if it is one.
 
     Returns:
@@ -203,11 +230,11 @@ def load(path: str | Path, plugins: Collection[str] = ()) -> TrainedPrior:
         _check_about(about, str(where))
     except ConfigError as error:
         raise CheckpointError(f"{where}: {error}") from None
-    weights = folder / release.WEIGHTS
-    data = release.read_weights(weights, shell.module)
+    file = folder / release.WEIGHTS
+    data = weights.read(file, shell.module)
     with torch.random.fork_rng(devices=[]):  # weights are drawn, and then those of the file taken
         trained = TrainedPrior.build(about)
-    release.fill(trained.module, data, weights)
+    weights.fill(trained.module, data, file)
     trained.module.eval().requires_grad_(requires_grad=False)
     return trained
 

@@ -1,7 +1,7 @@
 """Draw code sequences from any prior, group by group, with cached state."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 
@@ -57,9 +57,8 @@ def sample(
     chosen = Choice(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
     _check_size(batch, frames, seed)
     _check_condition(prior, batch, condition, guidance)
-    device = next(chain(prior.parameters(), prior.buffers()), torch.empty(0)).device
-    given = _prompt(prior, batch, frames, prompt).to(device)
-    condition = condition.to(device)
+    given = _prompt(prior, batch, frames, prompt).to(prior.device)
+    condition = condition.to(prior.device)
     with torch.no_grad():
         return _draw_all(
             prior, given, frames, condition, chosen=chosen, seed=seed, progress=progress
@@ -177,19 +176,13 @@ def _guide(logits: Float[Tensor, "B2 G N"], guidance: float) -> Float[Tensor, "B
 
 
 def _with_and_without(condition: Condition, batch: int, device: torch.device) -> Condition:
-    twice = _each(condition, lambda value: torch.cat((value, value)))
+    twice = condition.map(lambda value: torch.cat((value, value)))
     label = condition.label
     return replace(
         twice,
         label=None if label is None else torch.cat((label, torch.zeros_like(label))),
         hidden=torch.arange(2 * batch, device=device) >= batch,
     )
-
-
-def _each(condition: Condition, change: Callable[[Tensor], Tensor]) -> Condition:
-    """Return the condition with every tensor changed."""
-    values = {f.name: getattr(condition, f.name) for f in fields(condition)}
-    return Condition(**{n: None if v is None else change(v) for n, v in values.items()})
 
 
 def _check_size(batch: int, frames: int, seed: int) -> None:

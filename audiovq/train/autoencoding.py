@@ -1,6 +1,8 @@
 """What every recipe that trains an autoencoder shares: settings, start, forward, validation."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -13,7 +15,7 @@ from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.bottlenecks._base import Context, DiscreteBottleneck, Statistics
 from audiovq.data import manifest as manifests
 from audiovq.data.corruption import Corruption, fixed_key
-from audiovq.data.loader import Batch, DataConfig
+from audiovq.data.loader import Batch, DataConfig, Loader
 from audiovq.distributed import DistributedConfig
 from audiovq.errors import ConfigError
 from audiovq.losses.reconstruction import LossConfig, ReconstructionLoss
@@ -26,6 +28,7 @@ from audiovq.train.optim import OptimConfig
 from audiovq.train.speakers import condition_of
 from audiovq.train.start import copy_weights
 from audiovq.train.step import StepOutput
+from audiovq.train.validation import validation_items, whole_figures
 
 
 class TrainConfig(runs.TrainingConfig):
@@ -70,6 +73,24 @@ class AutoencodingConfig(configs.Config):
     distributed: DistributedConfig = Field(
         DistributedConfig(), description="how processes wait for each other"
     )
+
+
+def make_batches(
+    manifest: manifests.Manifest, config: AutoencodingConfig
+) -> tuple[Callable[[int], Iterator[Batch]], Callable[[], Iterator[Batch]]]:
+    """Return two functions that give this process's part of batches.
+
+    Those from a step on, without end; and the first few, which a codebook is clustered from.
+
+    Raises:
+        ConfigError: a process or a micro-batch would get nothing.
+    """
+    data, train = config.data, config.train
+    records = manifest.select("train")
+    loader = Loader(manifest, records, data, config.model.sample_rate, train.seed)
+    runs.refuse_empty_parts(data.batch_size, train.micro_batches)
+    batches = partial(loader.batches, part=distributed.part())
+    return batches, lambda: islice(batches(0), train.initialise_batches)
 
 
 def begin(
@@ -149,7 +170,7 @@ def make_validate(
 ) -> Callable[[Autoencoder, int, str], dict[str, float]]:
     """Return the function that measures held-out speakers; codes are counted over all of them."""
     rate = config.model.sample_rate
-    items = runs.validation_items(
+    items = validation_items(
         manifest, rate, config.train.validation_utterances, config.train.validation_seconds
     )
     total = sum(x.shape[-1] for _, x in items)
@@ -182,7 +203,7 @@ def make_validate(
             levels.add(x, out.checks["the decoder's output"], heard if noisy else None)
             if out.statistics is not None:
                 statistics = out.statistics if statistics is None else statistics + out.statistics
-        return runs.together(sums, statistics, levels, model.bottleneck)
+        return whole_figures(sums, statistics, levels, model.bottleneck)
 
     @torch.no_grad()
     def validate(model: Autoencoder, at: int, prefix: str) -> dict[str, float]:

@@ -57,7 +57,8 @@ class Diagnosis:
     Attributes:
         run: the run's folder.
         step: last step in the log; 0 if it has no line.
-        max_steps: where training is to end; None if the config does not say.
+        max_steps: where training is to end; None if the config does not say, or there are no steps.
+        counted: it is a prior that was fitted in one pass, without steps.
         findings: worst first.
         facts: by figure, value and step of the first, the worst and the last.
     """
@@ -65,21 +66,24 @@ class Diagnosis:
     run: str
     step: int
     max_steps: int | None
+    counted: bool
     findings: list[Finding]
     facts: dict[str, dict[str, tuple[float, int]]]
 
     @property
     def verdict(self) -> str:
         """All of it in one line."""
-        at = f"step {self.step}" + (f" of {self.max_steps}" if self.max_steps else "")
+        when = f"by step {self.step}" + (f" of {self.max_steps}" if self.max_steps else "")
+        if self.counted:
+            when = "after its one pass over the codes"
         if not self.findings:
-            return f"too early to say: nothing to judge in the log by {at}"
+            return f"too early to say: nothing to judge in the log {when}"
         bad = [f for f in self.findings if f.severity is not Severity.ok]
         if not bad:
-            return f"healthy by {at}: {len(self.findings)} things looked at, nothing wrong"
+            return f"healthy {when}: {len(self.findings)} things looked at, nothing wrong"
         ill = bad[0].severity is Severity.problem
         more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-        return f"{'not healthy' if ill else 'worth a look'} by {at}: {bad[0].title}{more}"
+        return f"{'not healthy' if ill else 'worth a look'} {when}: {bad[0].title}{more}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values."""
@@ -110,7 +114,8 @@ def examine(run: Path) -> Diagnosis:
     return Diagnosis(
         run=str(run),
         step=history.step,
-        max_steps=int(steps) or None,
+        max_steps=None if history.counted else int(steps) or None,
+        counted=history.counted,
         findings=diagnose(entries, config),
         facts=facts(history),
     )

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal
 
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from torch import Tensor
 from audiovq import distributed
 from audiovq.bottlenecks._base import Statistics
 from audiovq.config import Config
+from audiovq.errors import NonFiniteError
 from audiovq.train.trackers._base import Snapshot, Tracker
 from audiovq.train.trackers.bar import Bar
 from audiovq.train.trackers.lines import Lines
@@ -75,6 +77,26 @@ class Log:
         self.statistics: Statistics | None = None
         self.last, self._since = start, time.perf_counter()
 
+    def __enter__(self) -> "Log":  # noqa: PYI034  (beartype refuses Self here)
+        """Return it; it is closed behind the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it, and write before at the last step if a number that is not finite ends the run.
+
+        Going on from before that step drops the line.
+        """
+        try:
+            if isinstance(error, NonFiniteError):
+                self.write(self.last, {"error": str(error)})
+        finally:
+            self.close()
+
     def step(
         self,
         shares: Mapping[str, Tensor],
@@ -124,10 +146,6 @@ class Log:
         self._shares, self._wholes, self.statistics = {}, {}, None
         self._counts.clear()
         self._steps, self._since = 0, now
-
-    def stop(self, error: Exception) -> None:
-        """Write why training stops, at the last step; going on from before it drops the line."""
-        self.write(self.last, {"error": str(error)})
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Tell figures of a step."""

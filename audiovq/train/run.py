@@ -1,34 +1,26 @@
-"""What every recipe does around its loop: run folder, resuming, validation items, report."""
+"""What every recipe does around its loop: run folder, settings that may change, device."""
 
 import hashlib
-import math
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import reduce
-from operator import add
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
+from torch import nn
 
-from audiovq import audio, distributed, report
+from audiovq import distributed
 from audiovq.alone import alone
-from audiovq.bottlenecks._base import Bottleneck, Statistics
 from audiovq.config import Config, parse, read_yaml, to_yaml
 from audiovq.data import manifest as manifests
 from audiovq.data.corruption import Corruption
 from audiovq.data.loader import DataConfig
 from audiovq.data.manifest import Manifest
-from audiovq.errors import ConfigError, DistributedError, ManifestError
+from audiovq.errors import ConfigError, DistributedError
 from audiovq.files import atomic_write, remove_stale
 from audiovq.train.between import IntervalConfig
-from audiovq.train.levels import Levels
-from audiovq.train.trackers.lines import read_log
 
 # Fields that change no result: they may differ when a run goes on.
 OPERATIONAL = (
@@ -52,8 +44,6 @@ OPERATIONAL = (
     "best",
     "distributed",
 )
-
-Curves = Callable[[report.Page, Mapping[str, list[dict[str, Any]]]], None]
 
 _SHORT = reprlib.Repr()  # a setting may be the names of thousands of speakers
 _SHORT.maxstring = _SHORT.maxother = 200
@@ -237,51 +227,6 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def validation_items(
-    manifest: Manifest, sample_rate: int, most: int, seconds: float
-) -> list[tuple[str, Float[Tensor, "1 1 L"]]]:
-    """Return id and beginning of validation utterances, spread evenly over the split."""
-    records = manifest.select("validation")
-    if not records:
-        raise ManifestError(
-            f"{manifest.path} has no records to validate on: prepare the corpus with more "
-            f"speakers, or mark some records' split as validation"
-        )
-    chosen = records[:: max(1, math.ceil(len(records) / most))]
-    items = []
-    for r in chosen:
-        size = min(r.num_samples, round(seconds * r.sample_rate))
-        x = audio.load(
-            manifest.file(r), sample_rate, start=r.start, num_samples=size, channel=r.channel
-        )
-        items.append((r.id, x))
-    return items
-
-
-def together(
-    sums: Mapping[str, float],
-    statistics: Statistics | None,
-    levels: Levels,
-    bottleneck: Bottleneck,
-) -> dict[str, float]:
-    """Return the figures of a validation of which every rank did a part."""
-    parts = distributed.gather_objects((dict(sums), _on(statistics, "cpu"), levels))
-    total: dict[str, float] = {}
-    for part, _, _ in parts:
-        for key, value in part.items():
-            total[key] = total.get(key, 0.0) + value
-    device = next((b.device for b in bottleneck.buffers()), "cpu")
-    each = [s for _, s, _ in parts if s is not None]
-    merged = _on(reduce(add, each), device) if each else None
-    described = bottleneck.describe(merged) if merged is not None else {}
-    return {**total, **described, **reduce(add, [part[2] for part in parts]).describe()}
-
-
-def _on(statistics: Statistics | None, device: torch.device | str) -> Statistics | None:
-    moved: Statistics | None = pytree.tree_map_only(Tensor, lambda t: t.to(device), statistics)
-    return moved
-
-
 def refuse_empty_parts(batch_size: int, micro_batches: int) -> None:
     """Look whether every process and every micro-batch gets something.
 
@@ -320,58 +265,6 @@ def refuse_divergence(model: nn.Module, step: int) -> None:
             f"only there: nothing of it was saved; start again from the last checkpoint, and "
             f"report it if it comes back"
         )
-
-
-def write_report(folder: Path, name: str, add: Curves | None = None) -> None:
-    """Write `report.html`: curves of the log, and the newest snapshots to see and hear.
-
-    Args:
-        folder: of the run.
-        name: to call it by.
-        add: adds the curves of logs by name to a page; None: `add_curves`.
-    """
-    if not (report.can_draw() and distributed.is_main()):
-        return
-    entries = read_log(folder / "log.jsonl")
-    page = report.Page(f"Training run {name}", "Made from log.jsonl and snapshots in this folder.")
-    (add or add_curves)(page, {name: entries})
-    for original in sorted((folder / "snapshots").glob("*.original.wav")):
-        stem = original.name.removesuffix(".original.wav")
-        newest = max((folder / "snapshots").glob(f"{stem}.step-*.wav"), default=None)
-        if newest is None:  # killed between the two
-            continue
-        x, x_hat = audio.load(original), audio.load(newest)
-        rate = audio.probe(original).sample_rate
-        page.heading(f"Validation utterance {stem}")
-        sounds = {"original": x, newest.stem.rsplit(".")[-1]: x_hat}
-        page.sounds(sounds, rate)
-        page.figure(report.spectrograms(sounds, rate), "Mel spectrograms, time in s, level in dB.")
-    page.write(folder / "report.html")
-
-
-def add_curves(page: report.Page, logs: Mapping[str, list[dict[str, Any]]]) -> None:
-    """Add loss curves, and codebook curves where there is a codebook, of one run or several."""
-    page.heading("Loss")
-    losses = {}
-    for name, entries in logs.items():
-        losses[f"{name}, training"] = report.from_log(entries, "train/loss")
-        losses[f"{name}, validation mel"] = report.from_log(entries, "validation/mel")
-    page.figure(
-        report.curves(losses, "loss", log_scale=True),
-        "Total training loss (mean of each log window) and the validation log-mel term (nepers).",
-    )
-    for key, label in (("perplexity", "perplexity (codes)"), ("usage", "usage (share of codes)")):
-        found = {}
-        for name, entries in logs.items():
-            for part in ("train", "validation"):
-                series = report.from_log(entries, f"{part}/{key}")
-                if series[0]:
-                    found[f"{name}, {part}"] = series
-        if found:
-            page.figure(
-                report.curves(found, label, bottom=0.0),
-                f"Codebook {key}: over each log window, and over the whole validation set.",
-            )
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from audiovq import shipped
 from audiovq.files import sha256
 from audiovq.units.metadata import VECTORS, Metadata, Shard, read_metadata
 from audiovq.units.parts import pending
@@ -18,7 +19,8 @@ def request(source: str, manifest: Path, **options: object) -> dict[str, str]:
     can change), which is for `extract` to find out.
 
     Args:
-        source: a model folder, `hf:PATH[:LAYER]` or `mfcc`; of anything else nothing is told.
+        source: a model folder or name, `hf:PATH[:LAYER]` or `mfcc`; of anything else nothing is
+            told.
         manifest: the corpus, where it is a file.
         options: of k-means; a path stands for the bytes of the file. None is left out.
     """
@@ -37,7 +39,7 @@ def request(source: str, manifest: Path, **options: object) -> dict[str, str]:
 
 
 def _model(path: Path) -> dict[str, str]:
-    for folder in (path, path / "model"):
+    for folder in shipped.places(path):
         if all((folder / name).is_file() for name in _MODEL_FILES):
             return {f"model/{name}": sha256(folder / name) for name in _MODEL_FILES}
     return {}

@@ -97,30 +97,30 @@ def read(
     return replace(sequences, given=Given(codes=codes, places=places, vectors=vectors))
 
 
-def read_for(
-    about: About, units: Units, split: str | None, folders: Folders = Folders()
-) -> CodeSequences:
-    """Read what a prior was trained on, from units and from folders of what it is given.
+def check_for(about: About, units: Units, folders: Folders = Folders()) -> None:
+    """Look whether units, and folders of what is given, are those that a prior was trained on.
 
     Raises:
         CheckpointError: codes or vectors are not those that the prior knows.
         ConfigError: a folder lacks that the prior needs, or it needs none.
-        ManifestError: as of `read`.
     """
-    where, part = str(units.folder), about.part
-    _check(about_codes(units.metadata), _whole(about), where, "this prior is")
+    _check(about_codes(units.metadata), _whole(about), str(units.folder), "this prior is")
     _check_folder(folders.codes, about.given_codes, "--given-codes")
     _check_folder(folders.features, about.given_features, "--given-features")
-    return read(units, split, part, folders)
+
+
+def read_for(
+    about: About, units: Units, split: str | None, folders: Folders = Folders()
+) -> CodeSequences:
+    """Read what a prior was trained on, after `check_for`; raises what that and `read` do."""
+    check_for(about, units, folders)
+    return read(units, split, about.part, folders)
 
 
 def condition_of(
-    trained: TrainedPrior,
-    sequences: CodeSequences,
-    chosen: Sequence[int],
-    device: torch.device | str = "cpu",
+    trained: TrainedPrior, sequences: CodeSequences, chosen: Sequence[int]
 ) -> Condition:
-    """Return what a prior is told of some utterances, padded to the longest of them.
+    """Return what a prior is told of some utterances, padded to the longest, on its device.
 
     Raises:
         ConfigError: it needs to be told something that the sequences do not have.
@@ -129,11 +129,8 @@ def condition_of(
     if sequences.given is not None:
         codes, features = sequences.given.cut([(i, 0, sequences.codes[i].shape[1]) for i in chosen])
     label = trained.label_index([sequences.speakers[i] for i in chosen])
-    return Condition(
-        label=label.to(device) if trained.module.labels else None,
-        codes=None if codes is None else codes.to(device),
-        features=None if features is None else features.to(device),
-    )
+    told = label if trained.module.labels else None
+    return Condition(label=told, codes=codes, features=features).to(trained.module.device)
 
 
 def given_of(about: About, folders: Folders, utterance: str) -> Condition:

@@ -12,41 +12,29 @@ nearest centre over all frames: MFCC 20.3 (MiniBatchKMeans 20.7 to 20.8), latent
 the default is at least 256, as many as faiss uses at most.
 """
 
-import hashlib
 import platform
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
 import audiovq
 from audiovq.alone import alone
-from audiovq.data.manifest import Manifest, Record
-from audiovq.errors import AudioError, CheckpointError, ConfigError, ManifestError
+from audiovq.data.manifest import Manifest
+from audiovq.errors import CheckpointError, ConfigError, ManifestError
 from audiovq.files import STALE_MARK, remove_stale
-from audiovq.nn import random
 from audiovq.units import _lloyd
+from audiovq.units._kmeans_sample import SAMPLE, Sample, draw_sample
 from audiovq.units._notes import Notes
-from audiovq.units._reservoir import Reservoir
-from audiovq.units.features._base import Features, checked
+from audiovq.units.features._base import Features
 from audiovq.units.kmeans import ABOUT, ARRAYS, About, KMeans, load, read_about
 
-SAMPLE, CENTRES = "fit-sample.safetensors", "fit-centres.safetensors"  # gone once it is finished
+CENTRES = "fit-centres.safetensors"  # gone once it is finished, as is the sample
 _LEAST_FRAMES, _FRAMES_PER_CENTRE = 250_000, 256
 _SEEDING_FRAMES = 50  # per centre; k-means++ looks at no more
 _STILL = 1e-4  # relative gain of an iteration below which the centres stand still
-_SAVE_SECONDS = 20.0  # between two notes of how far it is; changes no result
-
-Rows = tuple[Int[Tensor, "M"], Float[Tensor, "M D"], int]  # hashes, frames kept, frames seen
 
 
 def fit(
@@ -116,175 +104,66 @@ def fit(
     with alone(folder, "fitting k-means in"):
         remove_stale(folder)
         if not _finished(folder, about):
-            work = _Work(folder, about, progress, max_rejected)
-            work.cluster(features, work.sample(features, manifest, records, threads))
+            notes = Notes(folder, about.model_dump_json())
+            sample = draw_sample(
+                features, manifest, records, about, notes,
+                threads=threads, max_rejected=max_rejected, progress=progress,
+            )  # fmt: skip
+            standardise = features.standardise
+            _cluster(folder, about, notes, sample, standardise=standardise, progress=progress)
         for name in (SAMPLE, CENTRES):
             (folder / name).unlink(missing_ok=True)
     return load(folder, features)
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """Frames drawn from the first `records` recordings."""
-
-    hashes: Int[Tensor, "M"]
-    rows: Float[Tensor, "M D"]
-    records: int = 0
-    frames: int = 0
-    rejected: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class _Work:
-    """One fit: where it keeps its notes, and what it must be."""
-
-    folder: Path
-    about: About
-    progress: bool
-    max_rejected: float = 0.01
-
-    def sample(
-        self, features: Features, manifest: Manifest, records: Sequence[Record], threads: int
-    ) -> _Sample:
-        """Return a uniform sample of the corpus's frames, from where the notes end."""
-        at = self._read_sample()
-        if at.records == len(records):
-            return at
-        kept = Reservoir(self.about.most_frames, features.dim)
-        kept.add(at.hashes, at.rows)
-        frames, rejected, last = at.frames, dict(at.rejected), time.monotonic()
-        draw = partial(draw_frames, features, manifest, kept, seed=self.about.seed)
-        bar = self._bar("sampling frames", "utterance", len(records), at.records)
-        with bar, _workers(threads) as pool:
-            # a few at a time, so that what waits in line stays bounded
-            for start in range(at.records, len(records), 4 * threads):
-                part = records[start : start + 4 * threads]
-                for record, found in zip(part, pool.map(_or_error(draw), part), strict=True):
-                    if isinstance(found, AudioError):
-                        rejected[record.id] = str(found)
-                    else:
-                        kept.add(found[0], found[1])
-                        frames += found[2]
-                    bar.update()
-                done = start + len(part)
-                if done == len(records) or time.monotonic() - last >= _SAVE_SECONDS:
-                    at = _Sample(*kept.settle(), done, frames, tuple(rejected.items()))
-                    _refuse_too_many(rejected, len(records), manifest, self.max_rejected)
-                    self._write_sample(at)
-                    last = time.monotonic()
-        return at
-
-    def cluster(self, features: Features, sample: _Sample) -> None:
-        """Cluster the sample, from where the notes end, and write the result."""
-        about = self.about
-        if len(sample.rows) < about.size:
-            raise ManifestError(
-                f"the corpus has {sample.frames} frames ({len(sample.rows)} to cluster), fewer "
-                f"than the {about.size} centres asked for: give more speech with --fit-manifest, "
-                f"or fewer centres with --kmeans"
-            )
-        mean, scale = _moments(sample.rows, standardise=features.standardise)
-        rows = (sample.rows - mean) / scale
-        centres, number, inertia = self._read_centres()
-        if centres is None:  # rows are in the order of their hashes: the first are a fair sample
-            centres = _lloyd.seed_centres(
-                rows[: _SEEDING_FRAMES * about.size], about.size, about.seed
-            )
-        with self._bar("k-means", "iteration", about.most_iterations, number) as bar:
-            while True:
-                step = _lloyd.iterate(rows, centres)
-                gain = inertia - step.inertia
-                settled = gain <= _STILL * inertia and int(step.counts.min()) > 0
-                if number == about.most_iterations or (number and settled):
-                    break
-                centres, inertia, number = step.centres, step.inertia, number + 1
-                self._write_centres(centres, number, inertia)
-                bar.set_postfix(inertia=f"{inertia:.4g}", refresh=False)
-                bar.update()
-        found = {
-            "frames": sample.frames,
-            "clustered": len(rows),
-            "iterations": number,
-            "inertia": step.inertia,
-            "empty": int((step.counts == 0).sum()),
-            "rejected": dict(sample.rejected),
-            "software": {
-                "audiovq": audiovq.__version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
-        }
-        KMeans(centres, mean, scale, about.model_copy(update=found)).save(self.folder)
-
-    @property
-    def _notes(self) -> Notes:
-        return Notes(self.folder, self.about.model_dump_json())
-
-    def _bar(self, what: str, unit: str, total: int, done: int) -> "tqdm[Any]":
-        return tqdm(total=total, initial=done, desc=what, unit=unit, disable=not self.progress)
-
-    def _read_sample(self) -> _Sample:
-        arrays, notes = self._notes.read(SAMPLE)
-        if not arrays:
-            return _Sample(torch.empty(0, dtype=torch.int64), torch.empty(0, self.about.dim))
-        return _Sample(
-            arrays["hashes"],
-            arrays["rows"],
-            notes["records"],
-            notes["frames"],
-            tuple(notes["rejected"].items()),
+def _cluster(
+    folder: Path, about: About, notes: Notes, sample: Sample, *, standardise: bool, progress: bool
+) -> None:
+    """Cluster the sample, from where the notes end, and write the result."""
+    if len(sample.rows) < about.size:
+        raise ManifestError(
+            f"the corpus has {sample.frames} frames ({len(sample.rows)} to cluster), fewer "
+            f"than the {about.size} centres asked for: give more speech with --fit-manifest, "
+            f"or fewer centres with --kmeans"
         )
-
-    def _write_sample(self, at: _Sample) -> None:
-        notes = {"records": at.records, "frames": at.frames, "rejected": dict(at.rejected)}
-        self._notes.write(SAMPLE, {"hashes": at.hashes, "rows": at.rows}, notes)
-
-    def _read_centres(self) -> tuple[Tensor | None, int, float]:
-        arrays, notes = self._notes.read(CENTRES)
-        return (arrays["centres"], notes["number"], notes["inertia"]) if arrays else (None, 0, 0.0)
-
-    def _write_centres(self, centres: Tensor, number: int, inertia: float) -> None:
-        self._notes.write(CENTRES, {"centres": centres}, {"number": number, "inertia": inertia})
-
-
-def draw_frames(
-    features: Features, manifest: Manifest, kept: Reservoir, record: Record, *, seed: int
-) -> Rows:
-    """Return a recording's frames that may belong to the sample, and how many it has in all.
-
-    A frame's hash is drawn by seed, recording, and its place there; long recordings stream.
-    """
-    mine = Reservoir(kept.capacity, features.dim, kept.below)
-    frames = 0
-    blocks = manifest.blocks(record, features.sample_rate)
-    with torch.no_grad():
-        for number, piece in enumerate(features.blocks(blocks)):
-            name = hashlib.sha256(f"{seed} {number} {record.id}".encode()).digest()
-            key = torch.tensor([int.from_bytes(name[:8], "little", signed=True)])
-            piece = checked(piece, features.label).float().cpu()  # noqa: PLW2901
-            mine.add(random.bits(key, "k-means frames", len(piece))[0], piece)
-            frames += len(piece)
-    return *mine.settle(), frames
-
-
-def _or_error(function: Callable[[Record], Rows]) -> Callable[[Record], Rows | AudioError]:
-    def call(record: Record) -> Rows | AudioError:
-        try:
-            return function(record)
-        except AudioError as error:
-            return error
-
-    return call
+    mean, scale = _moments(sample.rows, standardise=standardise)
+    rows = (sample.rows - mean) / scale
+    centres, number, inertia = _read_centres(notes)
+    if centres is None:  # rows are in the order of their hashes: the first are a fair sample
+        centres = _lloyd.seed_centres(rows[: _SEEDING_FRAMES * about.size], about.size, about.seed)
+    total = about.most_iterations
+    with tqdm(
+        total=total, initial=number, desc="k-means", unit="iteration", disable=not progress
+    ) as bar:
+        while True:
+            step = _lloyd.iterate(rows, centres)
+            gain = inertia - step.inertia
+            settled = gain <= _STILL * inertia and int(step.counts.min()) > 0
+            if number == total or (number and settled):
+                break
+            centres, inertia, number = step.centres, step.inertia, number + 1
+            notes.write(CENTRES, {"centres": centres}, {"number": number, "inertia": inertia})
+            bar.set_postfix(inertia=f"{inertia:.4g}", refresh=False)
+            bar.update()
+    found = {
+        "frames": sample.frames,
+        "clustered": len(rows),
+        "iterations": number,
+        "inertia": step.inertia,
+        "empty": int((step.counts == 0).sum()),
+        "rejected": dict(sample.rejected),
+        "software": {
+            "audiovq": audiovq.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    KMeans(centres, mean, scale, about.model_copy(update=found)).save(folder)
 
 
-@contextmanager
-def _workers(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that compute with one thread of arithmetic each; forgotten on Ctrl-C."""
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def _read_centres(notes: Notes) -> tuple[Tensor | None, int, float]:
+    arrays, values = notes.read(CENTRES)
+    return (arrays["centres"], values["number"], values["inertia"]) if arrays else (None, 0, 0.0)
 
 
 def _moments(
@@ -299,16 +178,6 @@ def _moments(
         squares += (rows[i : i + (1 << 15)].double() - mean).square().sum(dim=0)
     scale = (squares / len(rows)).sqrt()
     return mean.float(), torch.where(scale > 1e-6 * scale.max(), scale, 1.0).float()
-
-
-def _refuse_too_many(rejected: dict[str, str], total: int, manifest: Manifest, most: float) -> None:
-    if len(rejected) > most * total:
-        record, reason = next(iter(rejected.items()))
-        raise ManifestError(
-            f"{len(rejected)} of {total} recordings of {manifest.path} cannot be used to fit "
-            f"k-means, the first {record!r}: {reason}; mend them, or allow more with "
-            f"--max-rejected {-(-len(rejected) * 100 // total) / 100:.2f}"
-        )
 
 
 def _make(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from audiovq import distributed, release
+from audiovq import distributed, release, shipped
 from audiovq.data.manifest import Manifest
 from audiovq.errors import CheckpointError, ConfigError
 from audiovq.units import kmeans
@@ -41,7 +41,8 @@ def open_coder(
     """Return a source of codes; where that needs k-means, fit it first, or go on fitting it.
 
     Args:
-        source: a model folder; `hf:PATH[:LAYER]`, a transformers model on disk; or `mfcc`.
+        source: a model folder, or the name of a model that comes with audiovq;
+            `hf:PATH[:LAYER]`, a transformers model on disk; or `mfcc`.
         size: centres of k-means to fit; for continuous sources.
         manifest: the corpus to be coded; needed where k-means is fitted.
         fit_manifest: the corpus whose training split k-means is fitted on; None: the same.
@@ -117,9 +118,9 @@ def open_coder_among(source: str, *, size: int | None, folder: Path, **options: 
 
 
 def where(source: str, manifest: Path, **options: object) -> dict[str, str]:
-    """Return what `reopen` needs to find a coder again: absolute paths, and options as text."""
-    if source == MFCC:
-        place = MFCC
+    """Return what `reopen` needs to find a coder again: absolute paths, names, options."""
+    if source == MFCC or shipped.is_name(source):
+        place = source
     elif source.startswith(HF):
         place = HF + str(Path(source.removeprefix(HF)).expanduser().resolve())
     else:

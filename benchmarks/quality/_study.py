@@ -1,19 +1,16 @@
 """Several runs of one recipe on equal terms: each trained, each measured at each rate; a table."""
 
-import copy
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -26,10 +23,12 @@ import audiovq  # noqa: E402
 from audiovq import config as configs  # noqa: E402
 from audiovq import registry, share  # noqa: E402
 from audiovq.autoencoder import Autoencoder  # noqa: E402
-from audiovq.bottlenecks._base import BottleneckOutput, Context, DiscreteBottleneck  # noqa: E402
 from audiovq.data.manifest import Manifest  # noqa: E402
-from audiovq.eval.evaluate import evaluate  # noqa: E402
-from audiovq.eval.intervals import bootstrap_mean, group  # noqa: E402
+from audiovq.eval import listening  # noqa: E402
+from audiovq.eval.comparison import Comparison, Difference, rate_text  # noqa: E402
+from audiovq.eval.evaluate import evaluate_systems  # noqa: E402
+from audiovq.eval.result import Report  # noqa: E402
+from audiovq.eval.systems import ModelSystem  # noqa: E402
 from audiovq.eval.values import METRICS  # noqa: E402
 from audiovq.files import atomic_write  # noqa: E402
 from audiovq.train.checkpoint import Store  # noqa: E402
@@ -38,9 +37,15 @@ from audiovq.train.trackers.lines import read_log  # noqa: E402
 RECIPE = "train_adversarial"
 FIGURES = tuple(
     n
-    for n in ("log_mel_distance", "stoi", "estoi", "pesq", "pesq_wb", "si_sdr")
+    for n in ("log_mel_distance", "stoi", "estoi", "pesq_nb", "pesq_wb", "si_sdr")
     if n in METRICS
 )  # fmt: skip
+EXAMPLES = 4  # utterances to listen to
+NOTE = (
+    "\n95 % intervals over test speakers; * where the paired difference from the first model's "
+    "excludes 0. Weights are those of encoder and decoder; tables with projections. Seconds per "
+    "step were taken in turns; training is wall clock, validation included.\n"
+)
 
 
 @dataclass(frozen=True)
@@ -128,81 +133,34 @@ def minutes(run: Path) -> float:
 # ---------------------------------------------------------------------------- evaluation
 
 
-class Prefix(DiscreteBottleneck):
-    """A residual bottleneck's first codebooks, at inference."""
-
-    def __init__(self, whole: DiscreteBottleneck, codebooks: int) -> None:
-        super().__init__()
-        self.whole = whole
-        self.in_channels, self.out_channels = whole.in_channels, whole.out_channels
-        self.codebook_sizes = whole.codebook_sizes[:codebooks]
-
-    def encode(self, z: Tensor, context: Context = Context()) -> Tensor:
-        """Return the first rows of the codes."""
-        return self.whole.encode(z, context)[:, : len(self.codebook_sizes)]
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Decode them."""
-        return self.whole.decode(codes)
-
-    def forward(self, z: Tensor, context: Context = Context()) -> BottleneckOutput:
-        """Not to be trained."""
-        raise NotImplementedError
-
-    def initialise(self, z: Tensor, context: Context = Context()) -> None:
-        """Not to be trained."""
-        raise NotImplementedError
+def measure(
+    entries: Sequence[Entry],
+    folder: Path,
+    manifest: Manifest,
+    codebooks: Sequence[int],
+    most: int | None,
+) -> Comparison:
+    """Evaluate every run at each of its first codebooks on the same test utterances."""
+    systems = [ModelSystem(load(folder / e.name), e.label, k) for e in entries for k in codebooks]
+    workers = os.cpu_count() or 1
+    return evaluate_systems(
+        systems, manifest, max_utterances=most, examples=EXAMPLES, workers=workers
+    )
 
 
-def prefix(model: Autoencoder, codebooks: int) -> Autoencoder:
-    """Return a residual model that uses its first few codebooks."""
-    short = copy.deepcopy(model)
-    assert isinstance(short.bottleneck, DiscreteBottleneck)
-    short.bottleneck = Prefix(short.bottleneck, codebooks)
-    return short
-
-
-def measure(run: Path, manifest: Manifest, codebooks: int, most: int | None) -> dict[str, Any]:
-    """Evaluate a run at its first codebooks on test speakers, or return what is stored of it."""
+def load(run: Path) -> Autoencoder:
+    """Load a run's model with the plug-ins that its own config names: we wrote it."""
     config = json.loads((run / "model" / "config.json").read_text())["model"]
     used = {config[part]["name"] for part in ("encoder", "bottleneck", "decoder")}
-    model = audiovq.load(run, plugins=[name for name in used if "." in name])
-    short = prefix(model, codebooks)
-    total = len(manifest.select("test"))
-    wanted = {
-        "fingerprint": short.fingerprint(),
-        "manifest": manifest.fingerprint(),
-        "utterances": total if most is None else min(most, total),
-    }
-    place = run / f"evaluation-{codebooks}.json"
-    if place.is_file() and (found := json.loads(place.read_text()))["of"] == wanted:
-        return found
-    report = evaluate(short, manifest, max_utterances=most)
-    weights = {
-        part: sum(p.numel() for p in getattr(model, part).parameters())
-        for part in ("encoder", "decoder")
-    }
-    found = {"of": wanted, "weights": weights, "tables": _tables(model), **report.to_dict()}
-    atomic_write(place, json.dumps(found, allow_nan=False, indent=1) + "\n")
-    return found
+    return audiovq.load(run, plugins=[name for name in used if "." in name])
 
 
-def _tables(model: Autoencoder) -> int:
-    """Return the scalars of the codebooks, projections included, running sums not."""
-    learned = sum(p.numel() for p in model.bottleneck.parameters())
-    return learned or sum(model.codebook_sizes) * model.bottleneck.in_channels
-
-
-def paired(first: Mapping[str, Any], other: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """Return by how much a figure is above the first run's, with a 95 % interval over speakers."""
-    before = {u["id"]: u[name] for u in first["utterances"] if u.get(name) is not None}
-    both = [u for u in other["utterances"] if u["id"] in before and u.get(name) is not None]
-    if not both:
-        return None
-    values = np.array([u[name] - before[u["id"]] for u in both], np.float64)
-    interval = bootstrap_mean(values, group([u["speaker"] for u in both]).index)
-    low, high = interval or (None, None)
-    return {"value": float(values.mean()), "low": low, "high": high}
+def sizes(model: Autoencoder) -> dict[str, int]:
+    """Return the weights of encoder and decoder; and of code tables, projections included."""
+    weights = sum(p.numel() for half in (model.encoder, model.decoder) for p in half.parameters())
+    learned = sum(p.numel() for p in model.bottleneck.parameters())  # running sums are none
+    tables = learned or sum(model.codebook_sizes) * model.bottleneck.in_channels
+    return {"weights": weights, "code_tables": tables}
 
 
 # --------------------------------------------------------------------------------- table
@@ -219,62 +177,55 @@ def tabulate(
     seconds: Mapping[str, Mapping[str, float]],
     about: Mapping[str, Any],
 ) -> None:
-    """Measure all runs that are trained; print, and write `table.md` and `table.json`."""
+    """Measure the runs that are trained; print, and write `table.{md,json}` and `listen.html`."""
     trained = [e for e in entries if (folder / e.name / "model" / "config.json").is_file()]
-    found = {
-        e.name: {k: measure(folder / e.name, manifest, k, most) for k in codebooks} for e in trained
+    found = measure(trained, folder, manifest, codebooks, most)
+    listening.write(folder / "listen.html", found)
+    whole = len(load(folder / trained[0].name).codebook_sizes)
+    facts = {
+        e.name: {
+            **sizes(load(folder / e.name)),
+            "seconds_per_step": seconds.get(e.name, {}),
+            "training_minutes": minutes(folder / e.name),
+        }
+        for e in trained
     }
-    measured = [f["values"] for each in found.values() for f in each.values()]
-    shown = [n for n in FIGURES if all(n in values for values in measured)]
+    shown = [n for n in FIGURES if all(n in r for r in found.reports)]
+    rows, systems = [], []
+    for k in codebooks:
+        alike = Comparison([found[f"{e.label}, {k} of {whole}"] for e in trained])
+        differences = {(d.label, d.name): d for d in alike.differences()}
+        for e, report in zip(trained, alike.reports, strict=True):
+            own = {n: differences.get((report.label, n)) for n in shown}
+            cells = [_cell(report, n, own[n]) for n in shown]
+            rows.append([rate_text(report), e.label, *cells, *_facts(facts[e.name])])
+            values = {n: asdict(report.value(n)) for n in shown}
+            less = {n: asdict(d) for n, d in own.items() if d is not None}
+            system = {"name": e.name, "label": e.label, "codebooks": k, "bitrate": report.rate}
+            systems.append({**system, **facts[e.name], "values": values, "less_the_first": less})
     header = [
         "bit/s", "model", *(METRICS[n].label for n in shown), "weights", "code tables",
         "s per step", "with discriminators", "training (min)",
     ]  # fmt: skip
-    rows, systems = [], []
-    for k in codebooks:
-        for e in trained:
-            f, first = found[e.name][k], found[trained[0].name][k]
-            differences = {n: paired(first, f, n) for n in shown} if f is not first else {}
-            took = seconds.get(e.name, {})
-            facts = {
-                "weights": sum(f["weights"].values()),
-                "code_tables": f["tables"],
-                "seconds_per_step": took,
-                "training_minutes": minutes(folder / e.name),
-            }
-            rate = f["values"]["bitrate"]["value"]
-            rows.append(
-                [
-                    f"{rate:,.0f}", e.label, *(_cell(f, n, differences.get(n)) for n in shown),
-                    f"{facts['weights'] / 1e6:.3f} M", f"{facts['code_tables'] / 1e6:.2f} M",
-                    *(f"{took[p]:.2f}" if p in took else "" for p in ("plain", "adversarial")),
-                    f"{facts['training_minutes']:.1f}",
-                ]
-            )  # fmt: skip
-            system = {"name": e.name, "label": e.label, "codebooks": k, "bitrate": rate, **facts}
-            system["values"] = {
-                n: {key: f["values"][n][key] for key in ("value", "low", "high", "count")}
-                for n in shown
-            }
-            systems.append({**system, "less_the_first": differences})
     lines = [header, ["---"] * 2 + ["---:"] * (len(header) - 2), *rows]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-    note = (
-        "\n95 % intervals over test speakers; * where the paired difference from the first model's "
-        "excludes 0. Weights are those of encoder and decoder; tables with projections. Seconds "
-        "per step were taken in turns; training is wall clock, validation included.\n"
-    )
-    atomic_write(folder / "table.md", text + note)
-    whole = {**about, "data": next(iter(found.values()))[codebooks[0]]["data"], "systems": systems}
-    atomic_write(folder / "table.json", json.dumps(whole, allow_nan=False, indent=1) + "\n")
-    finish(f"quality/{title}", whole, [header, *rows])
+    atomic_write(folder / "table.md", text + NOTE)
+    result = {**about, "data": found.reports[0].data, "systems": systems}
+    atomic_write(folder / "table.json", json.dumps(result, allow_nan=False, indent=1) + "\n")
+    finish(f"quality/{title}", result, [header, *rows])
 
 
-def _cell(found: Mapping[str, Any], name: str, difference: Mapping[str, Any] | None) -> str:
-    value, digits = found["values"][name], METRICS[name].digits
-    text = f"{value['value']:.{digits}f}"
-    if difference and difference["low"] is not None:
-        text += "*" if difference["low"] > 0 or difference["high"] < 0 else ""
-    if value["low"] is not None:
-        text += f" [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
-    return text
+def _facts(facts: Mapping[str, Any]) -> list[str]:
+    took = facts["seconds_per_step"]
+    return [
+        f"{facts['weights'] / 1e6:.3f} M",
+        f"{facts['code_tables'] / 1e6:.2f} M",
+        *(f"{took[p]:.2f}" if p in took else "" for p in ("plain", "adversarial")),
+        f"{facts['training_minutes']:.1f}",
+    ]
+
+
+def _cell(report: Report, name: str, difference: Difference | None) -> str:
+    value = report.value(name)
+    mark = "*" if difference is not None and difference.clear else ""
+    return f"{value.text()}{mark} {value.interval_text()}".rstrip()

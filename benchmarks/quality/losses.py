@@ -5,9 +5,9 @@
 
 1. spectral: log-mel distances. 2. and the waveform's. 3. and discriminators, after a third of the
 steps. 4. and feature matching, both under the balancer. All have the same weights at the start,
-segments, steps and optimizer (`configs/loss_*.yaml`); the model is ours with the inverse-STFT
-decoder. The first 2, 4, 8 and 12 codebooks are measured on test speakers. The same command goes on
-where it stopped.
+segments, steps and optimizer (`configs/loss_*.yaml`); the model is ours with spectra at both ends.
+The first 2, 4, 8 and 12 codebooks are measured on test speakers. The same command goes on where it
+stopped.
 """
 
 import argparse

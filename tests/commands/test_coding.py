@@ -11,7 +11,6 @@ import torch
 
 import audiovq
 from audiovq import audio
-from audiovq.__main__ import main
 from audiovq.coding import codes_of, decompress
 from audiovq.prior import load as load_prior
 from tests.coding.with_prior import prior_of
@@ -31,20 +30,6 @@ def place(tmp_path_factory):
     prior_of(audiovq.load(folder / "vq"), seed=1).save(folder / "prior-2")
     small_model("identity").save(folder / "ae")
     return folder
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run `audiovq ...` in this process; returns exit code, stdout and stderr."""
-
-    def go(*arguments):
-        monkeypatch.setattr(sys, "argv", ["audiovq", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        out = capsys.readouterr()
-        return stop.value.code or 0, out.out, out.err
-
-    return go
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 
 import pytest
 
@@ -30,18 +31,9 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def run(place, capsys, monkeypatch):
-    """Run `audiovq export-units UNITS ...`; returns exit code, stdout and stderr."""
-
-    def go(*arguments):
-        words = ["audiovq", "export-units", place / "units", *arguments]
-        monkeypatch.setattr(sys, "argv", [str(w) for w in words])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        out = capsys.readouterr()
-        return stop.value.code or 0, out.out, out.err
-
-    return go
+def run(run, place):
+    """Run `audiovq export-units UNITS ...`."""
+    return partial(run, "export-units", place / "units")
 
 
 def test_parquet_with_times(run, place, tmp_path):

@@ -2,11 +2,9 @@
 
 import json
 import random
-import sys
 
 import pytest
 
-from audiovq.__main__ import main
 from tests.test_prior_recipe import TINY
 from tests.units.made import made_units, metadata, write
 
@@ -22,20 +20,6 @@ def place(tmp_path_factory):
     other = metadata(SIZES).model_copy(update={"model_hash": "f" * 64})
     write(folder / "other", records, other)
     return folder
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run `audiovq ...` in this process; returns exit code, stdout and stderr."""
-
-    def go(*arguments):
-        monkeypatch.setattr(sys, "argv", ["audiovq", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        out = capsys.readouterr()
-        return stop.value.code or 0, out.out, out.err
-
-    return go
 
 
 def test_train_and_score(run, place, tmp_path):

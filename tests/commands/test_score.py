@@ -3,18 +3,18 @@
 import json
 import math
 import random
-import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from audiovq import audio
-from audiovq.__main__ import main
 from audiovq.config import parse
 from audiovq.data import manifest as manifests
 from audiovq.data.manifest import Record
 from audiovq.prior._release import About, TrainedPrior, about_codes
+from audiovq.units import given
 from audiovq.units.record import UnitRecord
 from tests.helpers import noise, small_model
 from tests.units.made import made_units, metadata, write
@@ -68,18 +68,10 @@ def prior(name, about, given=None):
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, place):
-    """Run `audiovq score ...` in this process; returns exit code, stdout and stderr."""
+def run(run, monkeypatch, place):
+    """Run `audiovq score ...` where all of it is."""
     monkeypatch.chdir(place)
-
-    def go(*arguments):
-        monkeypatch.setattr(sys, "argv", ["audiovq", "score", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        out = capsys.readouterr()
-        return stop.value.code or 0, out.out, out.err
-
-    return go
+    return partial(run, "score")
 
 
 def test_all_of_it_at_once(run, tmp_path):
@@ -116,6 +108,15 @@ def test_what_a_prior_is_given_is_said(run):
     code, out, err = run("wavenet", "units")
     assert code == 0, err
     assert "is given" not in out
+
+
+def test_priors_that_are_told_the_same_share_what_is_read(run, monkeypatch):
+    reads, read = [], given.read_split
+    monkeypatch.setattr(given, "read_split", lambda *a: reads.append(a) or read(*a))
+    words = ["wavenet", "units", "--beside", "ngram", "--beside", "told", "--given-codes", "units"]
+    code, _, err = run(*words)
+    assert code == 0, err
+    assert len(reads) == 2  # with other codes beside, and without
 
 
 def test_a_page_of_recordings(run, tmp_path):

@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import pytest
@@ -47,8 +46,7 @@ def test_measures_by_name():
     assert ask.judges(None, None, "cpu") == []
 
 
-def test_the_command_writes_table_json_and_page(tmp_path, capsys, monkeypatch):
-    from audiovq.__main__ import main
+def test_the_command_writes_table_json_and_page(tmp_path, run):
     from tests.eval.test_evaluate import corpus
 
     small_model(RVQ).save(tmp_path / "rvq")
@@ -60,15 +58,11 @@ def test_the_command_writes_table_json_and_page(tmp_path, capsys, monkeypatch):
         str(tmp_path / "vq"), "--anchors", "pcm:16", "--metrics", "si_sdr", "-o", str(out),
         "--page", str(page), "--examples", "1",
     ]  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["audiovq", *command])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 0
-    assert "rvq, 3 of 3" in capsys.readouterr().out
+    code, said, err = run(*command)
+    assert code == 0, err
+    assert "rvq, 3 of 3" in said
     assert '"audiovq.comparison"' in out.read_text()
     assert page.read_text().count("<audio") == 5
-    monkeypatch.setattr(sys, "argv", ["audiovq", *command[:3], "--codebooks", "9"])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 2
-    assert "codebooks=9; this rvq model has 1 to 3" in capsys.readouterr().err
+    code, _, err = run(*command[:3], "--codebooks", "9")
+    assert code == 2
+    assert "codebooks=9; this rvq model has 1 to 3" in err

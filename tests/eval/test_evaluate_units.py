@@ -1,7 +1,6 @@
 """The whole of `evaluate-units`, on a small made-up corpus with codes that are known."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audiovq import units as unit_folders
-from audiovq.__main__ import main
 from audiovq.audio import save
 from audiovq.config import parse
 from audiovq.data import manifest as manifests
@@ -288,25 +286,6 @@ def test_every_figure_of_any_small_corpus_is_finite_and_inside_its_interval(made
 
 
 SKIPPED = ("speaker", "verification", "words", "stability", "abx")
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    def go(*arguments):
-        monkeypatch.setattr(sys, "argv", ["audiovq", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    import audiovq.commands.evaluate_units  # noqa: F401  (adds the command)
-
-    return go
-
-
 FEW = ("--no-mfcc", "--skip", "abx,speaker,verification,words")
 
 

@@ -9,7 +9,7 @@ import torch
 from audiovq import audio, report
 from audiovq.data.manifest import Manifest
 from audiovq.errors import CheckpointError, ConfigError, ManifestError
-from audiovq.eval import prior_page, prior_summary, samples
+from audiovq.eval import prior_page, prior_summary, samples, surprise
 from audiovq.eval.prior_summary import Summary
 from audiovq.units.sequences import read_split
 from tests.eval.corpora import record
@@ -55,6 +55,17 @@ def draw(path, prompt=0, **settings):
     codes = torch.randint(0, 4, (1, 60), generator=torch.Generator().manual_seed(0))
     x = MODEL.decode(codes[None]).detach()
     return samples.write(path, [prior()], samples.Drawn(codes, x, prompt), settings)
+
+
+def test_utterances_spread_over_all_show_where_the_prior_is_surprised(monkeypatch):
+    monkeypatch.setattr(prior_summary, "UTTERANCES", 3)
+    held_out = units()
+    told = prior_summary.summarise(prior(), units(), held_out, "here").surprise
+    alone = surprise.of_each(prior(), held_out.spread(3))  # the 1st, the 4th, the 7th
+    assert told.utterances == len(alone) == 3
+    assert told.row_means == pytest.approx(surprise.row_means(alone), rel=1e-5)
+    means = {example.id: example.mean for example in told.examples}
+    assert means == pytest.approx(dict(zip("adg", [a.mean() for a in alone], strict=True)))
 
 
 def test_a_run_page_is_made_from_its_folder(folder):

@@ -1,12 +1,9 @@
 """New sound: pieces of a prior decoded by its model, alone or going on from a recording."""
 
-import sys
-
 import pytest
 import torch
 
 from audiovq import audio, registry
-from audiovq.__main__ import main
 from audiovq.config import parse
 from audiovq.errors import CheckpointError, ConfigError
 from audiovq.prior._generate import Wish, generate
@@ -99,22 +96,15 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    def go(*words):
-        words = ["sample", *words, "--seconds", "0.05", "--label", "ann"]
-        monkeypatch.setattr(sys, "argv", ["audiovq", *words])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return stop.value.code or 0, capsys.readouterr()
-
-    return go
+def run(run):
+    return lambda *words: run("sample", *words, "--seconds", "0.05", "--label", "ann")
 
 
 def test_the_command_writes_wav_files_what_they_are_and_a_page(place, run):
     words = ("run/best", "vq", "-o", "new", "--number", "2")
-    code, said = run(*words, "--temperature", "0.9", "--top-p", "0.9")
-    assert code == 0, said.err
-    lines = said.out.splitlines()
+    code, out, err = run(*words, "--temperature", "0.9", "--top-p", "0.9")
+    assert code == 0, err
+    lines = out.splitlines()
     assert lines[0].startswith("new/sample-000.wav\t0.05 s\t")
     assert lines[-1] == "page: new/report.html"
     assert audio.probe(place / "new" / "sample-001.wav").num_samples == 800
@@ -122,8 +112,8 @@ def test_the_command_writes_wav_files_what_they_are_and_a_page(place, run):
     assert {p.name for p in (place / "new").iterdir()} == names | {"report.html"}
     assert (place / "new" / "report.html").read_text("utf-8").count("<audio") == 2
     assert not (place / "run" / "report.html").exists()
-    code, said = run(*words)
-    assert (code, "add --force" in said.err) == (2, True)
+    code, _, err = run(*words)
+    assert (code, "add --force" in err) == (2, True)
     assert run(*words, "--force")[0] == 0
     assert run("run/best", "vq", "-o", "not", "--top-p", "0")[0] == 2
     assert not (place / "not").exists()
@@ -132,9 +122,9 @@ def test_the_command_writes_wav_files_what_they_are_and_a_page(place, run):
 def test_samples_and_continuations_of_a_run_are_in_its_report(place, run):
     audio.save(place / "said.wav", noise(1, 300), MODEL.sample_rate)
     assert run("run/best", "vq")[0] == 0
-    code, said = run("run/best", "vq", "--prompt", "said.wav")
-    assert code == 0, said.err
-    assert "after a prompt of 0.02 s" in said.out
+    code, out, err = run("run/best", "vq", "--prompt", "said.wav")
+    assert code == 0, err
+    assert "after a prompt of 0.02 s" in out
     names = sorted(p.name for p in (place / "run" / "samples").glob("*.wav"))
     assert names == ["continuation-000.wav", "sample-000.wav"]
     page = (place / "run" / "report.html").read_text("utf-8")

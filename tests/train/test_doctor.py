@@ -405,6 +405,17 @@ def test_a_healthy_prior_is_well_and_spoken_of_in_its_own_words():
     assert "mel" not in text
 
 
+def test_a_prior_that_counts_has_no_steps(tmp_path):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(PRIOR))
+    for bits, verdict in ((6.0, "healthy"), (8.99, "not healthy")):
+        line = {"validation/bits_per_code": bits, "validation/unigram_bits_per_code": 9.0}
+        (tmp_path / "log.jsonl").write_text(json.dumps({"step": 0, **line}) + "\n")
+        found = examine(tmp_path)
+        assert found.verdict.startswith(f"{verdict} after its one pass over the codes: ")
+        assert "(step" not in found.text()
+        assert "train longer" not in found.text()
+
+
 @pytest.mark.parametrize(
     ("bits", "title", "advice"),
     [

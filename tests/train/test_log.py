@@ -1,8 +1,11 @@
+import contextlib
 import json
 
+import pytest
 import torch
 
 from audiovq.bottlenecks._base import Statistics
+from audiovq.errors import NonFiniteError
 from audiovq.train.log import Log, LogConfig
 from audiovq.train.trackers.lines import read_log
 from tests.helpers import noise
@@ -58,3 +61,16 @@ def test_a_figure_that_some_steps_lack_is_the_mean_of_those_that_have_it(tmp_pat
     lines = read_log(tmp_path / "log.jsonl")
     assert (lines[0]["train/loss"], lines[0]["train/late"]) == (1.0, 5.5)
     assert "train/late" not in lines[1]
+
+
+@pytest.mark.parametrize("error", [NonFiniteError("NaN in the input"), KeyboardInterrupt(), None])
+def test_it_is_closed_behind_its_block_and_says_why_a_run_ends(tmp_path, monkeypatch, error):
+    closed = []
+    monkeypatch.setattr(Log, "close", lambda self: closed.append(self.path))
+    with contextlib.suppress(BaseException), Log(tmp_path, QUIET, 0, 10) as log:
+        log.step({"loss": torch.tensor(1.0)}, {}, None)
+        if error is not None:
+            raise error
+    assert closed == [log.path]
+    said = [{"step": 1, "error": "NaN in the input"}] if isinstance(error, NonFiniteError) else []
+    assert read_log(log.path) == said

@@ -18,6 +18,7 @@ from audiovq.units.given import (
     Folders,
     about_features,
     align,
+    check_for,
     condition_of,
     given_of,
     open_folders,
@@ -136,20 +137,20 @@ def test_what_is_not_what_the_prior_knows_is_refused(tmp_path):
     told = about(mine, None, folders)
     assert len(read_for(told, mine, None, folders)) == len(IDS)
     with pytest.raises(ConfigError, match="given units of the model 1111.* --given-codes DIR"):
-        read_for(told, mine, None)
+        check_for(told, mine)
     with pytest.raises(ConfigError, match="not given what .* holds: leave it out"):
-        read_for(told, mine, None, Folders(codes=other, features=other))
+        check_for(told, mine, Folders(codes=other, features=other))
     third = units(tmp_path / "t", (4,), model="2")
     with pytest.raises(CheckpointError, match="2222.* is given those of 1111.*another model"):
-        read_for(told, mine, None, Folders(codes=third))
+        check_for(told, mine, Folders(codes=third))
     with pytest.raises(CheckpointError, match="this prior is of 0000"):
-        read_for(told, third, None, folders)
+        check_for(told, third, folders)
     with pytest.raises(ManifestError, match="no utterance 'nobody'"):
         given_of(told, folders, "nobody")
     vectors = about(mine, None, Folders(features=other))
     wider = units(tmp_path / "w", (4,), vectors=3, model="1")
     with pytest.raises(CheckpointError, match="vectors_sha256"):
-        read_for(vectors, mine, None, Folders(features=wider))
+        check_for(vectors, mine, Folders(features=wider))
     with pytest.raises(ConfigError, match="holds no vectors"):
         open_folders("", str(tmp_path / "t"))
 

@@ -11,8 +11,10 @@ from audiovq.audio import save
 from audiovq.data import manifest as manifests
 from audiovq.data.manifest import Record
 from audiovq.errors import CheckpointError, ConfigError, ManifestError
-from audiovq.units import _lloyd, kmeans_fit
+from audiovq.units import _kmeans_sample, _lloyd, kmeans_fit
+from audiovq.units._kmeans_sample import SAMPLE, draw_frames
 from audiovq.units._notes import Notes
+from audiovq.units._reservoir import Reservoir
 from audiovq.units.features._base import Features
 from audiovq.units.features.mfcc import MFCCFeatures
 from audiovq.units.kmeans_fit import fit
@@ -90,7 +92,7 @@ def test_interruptions_and_threads_change_no_byte(corpus, tmp_path, monkeypatch)
     whole = tree(tmp_path / "straight")
     go(corpus, tmp_path / "threads", threads=3)
     assert tree(tmp_path / "threads") == whole
-    monkeypatch.setattr(kmeans_fit, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(_kmeans_sample, "_SAVE_SECONDS", 0.0)
 
     def interrupted(owner, name, every, *, after=False):
         """The name raises at every so many calls, before or after its work."""
@@ -109,7 +111,7 @@ def test_interruptions_and_threads_change_no_byte(corpus, tmp_path, monkeypatch)
         return wrapped
 
     places = [
-        (kmeans_fit, "draw_frames", 5, False),
+        (_kmeans_sample, "draw_frames", 5, False),
         (Notes, "write", 2, False),
         (Notes, "write", 2, True),
         (_lloyd, "iterate", 3, True),
@@ -133,7 +135,7 @@ def test_interruptions_and_threads_change_no_byte(corpus, tmp_path, monkeypatch)
 @pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has used torch")
 def test_kills_change_no_byte(corpus, tmp_path, monkeypatch):
     go(corpus, tmp_path / "straight")
-    monkeypatch.setattr(kmeans_fit, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(_kmeans_sample, "_SAVE_SECONDS", 0.0)
     rng, kills = random.Random(0), 0
     for i in range(3):
         out = tmp_path / f"killed{i}"
@@ -144,7 +146,7 @@ def test_kills_change_no_byte(corpus, tmp_path, monkeypatch):
 
 def test_finished_work_is_only_read(corpus, tmp_path, monkeypatch):
     k = go(corpus, tmp_path / "k")
-    monkeypatch.setattr(kmeans_fit, "_Work", None)
+    monkeypatch.setattr(kmeans_fit, "draw_sample", None)
     assert torch.equal(go(corpus, tmp_path / "k").centres, k.centres)
 
 
@@ -168,7 +170,7 @@ def test_a_damaged_beginning_is_refused(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(_lloyd, "seed_centres", None)
     with pytest.raises(TypeError):
         go(corpus, tmp_path / "k")
-    path = tmp_path / "k" / kmeans_fit.SAMPLE
+    path = tmp_path / "k" / SAMPLE
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(CheckpointError, match="is damaged"):
         go(corpus, tmp_path / "k")
@@ -190,9 +192,9 @@ def test_a_large_corpus_is_sampled_uniformly(corpus, tmp_path):
 
     sampled = []
     for seed in range(30):
-        kept = kmeans_fit.Reservoir(20, 1)
+        kept = Reservoir(20, 1)
         for record in corpus.select("train"):
-            found = kmeans_fit.draw_frames(Spy(16000, 160), corpus, kept, record, seed=seed)
+            found = draw_frames(Spy(16000, 160), corpus, kept, record, seed=seed)
             kept.add(found[0], found[1])
             chosen[record.id] = found[2]
         sampled += kept.settle()[1][:, 0].tolist()
@@ -204,12 +206,12 @@ def test_a_large_corpus_is_sampled_uniformly(corpus, tmp_path):
 
 def test_long_recordings_are_streamed_and_prefiltered(corpus):
     record = corpus.records[0]
-    kept = kmeans_fit.Reservoir(5, 39)
-    first = kmeans_fit.draw_frames(FEATURES, corpus, kept, record, seed=0)
+    kept = Reservoir(5, 39)
+    first = draw_frames(FEATURES, corpus, kept, record, seed=0)
     assert (len(first[0]), len(first[1])) == (5, 5)
     kept.add(first[0], first[1])
     kept.settle()
-    again = kmeans_fit.draw_frames(FEATURES, corpus, kept, record, seed=0)
+    again = draw_frames(FEATURES, corpus, kept, record, seed=0)
     assert len(again[0]) == 4  # only what is lower than the highest kept
 
 
@@ -260,9 +262,8 @@ def test_iterations_and_recordings_are_not_done_again(corpus, tmp_path, monkeypa
         drawn.append(args[3].id)
         return draw_frames(*args, **kwargs)
 
-    draw_frames = kmeans_fit.draw_frames
     monkeypatch.setattr(_lloyd, "iterate", stopping)
-    monkeypatch.setattr(kmeans_fit, "draw_frames", draw)
+    monkeypatch.setattr(_kmeans_sample, "draw_frames", draw)
     with pytest.raises(KeyboardInterrupt):
         go(corpus, tmp_path / "k")
     go(corpus, tmp_path / "k")

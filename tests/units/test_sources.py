@@ -62,7 +62,7 @@ def test_k_means_is_fitted_kept_and_found_again(corpus, ae, tmp_path, monkeypatc
     elsewhere = go("v", size=8, fit_manifest=other)
     assert elsewhere.kmeans.about.manifest_hash == other.fingerprint()
     assert elsewhere.fingerprint() != coder.fingerprint() != go("w", size=8, seed=1).fingerprint()
-    monkeypatch.setattr(kmeans_fit, "_Work", None)  # nothing is fitted from here on
+    monkeypatch.setattr(kmeans_fit, "draw_sample", None)  # nothing is fitted from here on
     assert go(size=8).fingerprint() == coder.fingerprint()
     used = go("x", kmeans_from=tmp_path / "v" / "kmeans")
     assert used.fingerprint() == elsewhere.fingerprint()

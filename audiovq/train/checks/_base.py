@@ -155,9 +155,15 @@ class History:
         self.step = max((int(e["step"]) for e in entries), default=0)
 
     @property
+    def counted(self) -> bool:
+        """Whether this is a prior fitted in one pass; none else is scored before a first step."""
+        return any(e["step"] == 0 and "validation/bits_per_code" in e for e in self.entries)
+
+    @property
     def young(self) -> bool:
         """Whether the run is too short for what takes time: warm-up, first revivals."""
-        return self.step < max(YOUNG_STEPS, 2 * self.number("optim.warmup_steps", 0.0))
+        needed = max(YOUNG_STEPS, 2 * self.number("optim.warmup_steps", 0.0))
+        return not self.counted and self.step < needed
 
     def series(self, key: str) -> Series:
         """Return a figure over time, without what is no finite number."""

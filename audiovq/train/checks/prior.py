@@ -14,15 +14,16 @@ def baseline(history: History) -> Finding | None:
     if not is_prior(history) or not bits or not unigram or unigram.values[-1] <= 0:
         return None
     now, alone = min(bits.values), unigram.values[-1]
+    try_first = "train longer; try optim.lr some times larger and smaller; "
     return judge(
         history.lenient(above(now / alone, DEAR, TOO_DEAR)),
-        bits.span,
+        None if history.counted else bits.span,
         f"{now:.3g} bits per code at best, {alone:.3g} by the frequency of single codes "
         f"({1 - now / alone:.0%} saved)",
         good="it predicts held-out codes",
         bad="it predicts held-out codes hardly better than their frequencies do",
-        advice="train longer; try optim.lr some times larger and smaller; look whether the codes "
-        "follow from each other at all (audiovq evaluate-units)",
+        advice=("" if history.counted else try_first)
+        + "look whether the codes follow from each other at all (audiovq evaluate-units)",
     )
 
 

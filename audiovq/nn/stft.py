@@ -1,0 +1,84 @@
+"""Short-time Fourier transform of exact length, centred or causal.
+
+T * hop_length samples give exactly T spectra. With h = hop_length and n_fft = overlap * h, spectrum
+t is of the samples
+
+    centred: [t*h - c, t*h - c + n_fft), c = (n_fft - h) // 2, about its own h samples
+    causal:  [t*h + h - n_fft, t*h + h): none after its own
+
+where those beyond the ends are 0.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audiovq.nn.conv import Span
+
+
+class STFT(nn.Module):
+    """Samples to spectra, as real and imaginary parts; noise of rms 1 has bins of rms 1.
+
+    The Hann window is sampled between its zeros, so that every sample of it counts, and phases are
+    relative to its middle, as in `InverseSTFT`.
+
+    It holds no tensors, so that a model's file and a load from it need none.
+
+    Args:
+        hop_length: samples per spectrum.
+        overlap: spectra that look at a sample.
+        causal: whether a spectrum may depend on no sample after its own.
+    """
+
+    def __init__(self, hop_length: int, overlap: int, *, causal: bool = False) -> None:
+        super().__init__()
+        self.hop_length, self.n_fft = hop_length, hop_length * overlap
+        self.bins = self.n_fft // 2 + 1
+        others = self.n_fft - hop_length
+        self.left = others if causal else others // 2  # samples before a spectrum's own
+        self.right = others - self.left
+
+    def forward(
+        self, x: Float[Tensor, "B 1 L"]
+    ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"]]:
+        """Return real and imaginary parts of the T spectra of L = T * hop_length samples."""
+        n = self.n_fft
+        window = hann(n, x)
+        padded = F.pad(x[:, 0], (self.left, self.right))
+        segments = padded.unfold(-1, n, self.hop_length) * (window / window.square().sum().sqrt())
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            parts = segments @ _dft(n, x)  # which compilers and exporters know
+            return parts[..., : self.bins], parts[..., self.bins :]
+        spectra = torch.fft.rfft(segments.roll(-(n // 2), -1))
+        return spectra.real, spectra.imag
+
+    def input_span(self, out: Span) -> Span:
+        """Return the samples that the spectra `out` depend on."""
+        first, last = out.start * self.hop_length, (out.end - 1) * self.hop_length
+        return Span(first - self.left, last - self.left + self.n_fft)
+
+
+def hann(n: int, like: Tensor) -> Float[Tensor, "{n}"]:
+    """Return a Hann window sampled between its zeros; dtype and device are those of a tensor."""
+    k = torch.arange(n, dtype=like.dtype, device=like.device)
+    return torch.sin(math.pi / n * (k + 0.5)).square()
+
+
+def nearest_divisor(n: int, about: int) -> int:
+    """Return the divisor of n that is nearest to a number in ratio."""
+    divisors = (d for d in range(1, n + 1) if n % d == 0)
+    return min(divisors, key=lambda d: abs(math.log(d / about)))
+
+
+def _dft(n: int, like: Tensor) -> Float[Tensor, "{n} C"]:
+    """Return the real, then the imaginary parts of what each sample adds to the bins.
+
+    Phases relative to sample n // 2; in the dtype and on the device of a tensor.
+    """
+    bins = torch.arange(n // 2 + 1, dtype=like.dtype, device=like.device)
+    steps = torch.arange(n, dtype=like.dtype, device=like.device) - n // 2
+    angle = 2 * math.pi / n * torch.outer(steps, bins).remainder(n)
+    return torch.cat([angle.cos(), -angle.sin()], dim=1)
