@@ -1,6 +1,7 @@
 """The named endpoints, as a program uses them, against what the library gives."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,23 @@ def test_every_endpoint_and_argument_is_described(client):
         for argument in endpoint["parameters"]:
             assert len(argument["label"]) > 5, argument
             assert not argument["parameter_name"].startswith("param_")
+
+
+def test_the_lines_of_the_readme(server, recording, capsys):
+    text = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    [lines] = [b for b in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Client(" in b]
+    for written, here in {
+        "http://127.0.0.1:7860": server.url,
+        "speech.wav": str(recording),
+        "NAME": "layers",
+    }.items():
+        assert written in lines
+        lines = lines.replace(written, here)
+    names: dict = {}
+    exec(compile(lines, "README.md", "exec"), names)
+    assert soundfile.info(names["sound"]).duration == pytest.approx(2.0)
+    assert names["figures"]["scores"]
+    assert "layers" in capsys.readouterr().out
 
 
 def test_models(client, models):
