@@ -17,7 +17,7 @@ from audiovq.nn.stft import STFT, nearest_divisor
 # Below this share of speech's usual level a bin counts as silent: -86 dBFS, which is less than the
 # background of clean recordings and more than the rounding of 16-bit samples.
 _FLOOR = 1e-3
-_POWER = 0.3  # to which magnitudes are raised beside their phase: about what loudness is to power
+_POWER = 0.3  # to which magnitudes are raised beside their phase
 # log power of speech at its usual level is 0 on average in loud bins, and -14 in silence
 _LOG_SCALE, _LOG_SHIFT = 0.25, 1.0
 

@@ -69,8 +69,10 @@ def hann(n: int, like: Tensor) -> Float[Tensor, "{n}"]:
 
 def nearest_divisor(n: int, about: int) -> int:
     """Return the divisor of n that is nearest to a number in ratio."""
-    divisors = (d for d in range(1, n + 1) if n % d == 0)
-    return min(divisors, key=lambda d: abs(math.log(d / about)))
+    below = next(d for d in range(min(n, about), 0, -1) if n % d == 0)
+    farthest = min(n, about * about // below)  # beyond it `below` is nearer
+    above = next((d for d in range(about + 1, farthest + 1) if n % d == 0), below)
+    return min(below, above, key=lambda d: abs(math.log(d / about)))
 
 
 def _dft(n: int, like: Tensor) -> Float[Tensor, "{n} C"]:

@@ -24,6 +24,7 @@ VARIANTS = {
         {"stft_hop": 5, "channels": 6, "fast_channels": 5, "overlap": 3, "kernel_size": 4},
         {"stft_hop": 10, "channels": 6, "blocks": 0, "fast_blocks": 0, "overlap": 2},
         {"stft_hop": 10, "channels": 6, "blocks": 1, "overlap": 9, "kernel_size": 1},
+        {"stft_hop": 10, "channels": 6, "blocks": 0, "fast_channels": 5, "overlap": 2},
     ],
 }
 CASES = [(name, {"strides": STRIDES, **v}) for name in NAMES for v in [{}, *VARIANTS[name]]]
@@ -96,6 +97,12 @@ def test_any_level_of_speech_gives_frames_of_like_size(encoder):
         z.square().sum().backward()
         assert torch.isfinite(x.grad).all()
         assert z.abs().max() < 60
+
+
+def test_the_rounding_of_16_bits_is_silence(encoder):
+    rounding = (torch.rand(1, 1, 50 * encoder.hop_length).double() - 0.5) / 2**15
+    difference = encoder(rounding) - encoder(torch.zeros_like(rounding))
+    assert difference.abs().max() < 0.3
 
 
 @pytest.mark.parametrize("name", NAMES)

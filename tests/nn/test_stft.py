@@ -108,3 +108,9 @@ def test_the_nearest_divisor_is_one_and_none_is_nearer(n, about):
     ratio = lambda d: max(d / about, about / d)  # noqa: E731
     assert n % found == 0
     assert all(ratio(found) <= ratio(d) + 1e-12 for d in range(1, n + 1) if n % d == 0)
+
+
+def test_the_divisor_of_a_huge_number_is_found_at_once():
+    """Strides come from files of others: twelve of 1,024 must fail for their size, not hang."""
+    assert nearest_divisor(1024**12, 80) == 64
+    assert nearest_divisor(1021**12, 65536) == 1021**2
