@@ -112,8 +112,10 @@ def _inverse_dft(n: int, like: Tensor) -> Float[Tensor, "C {n}"]:
 
     Phases relative to sample n // 2; in the dtype and on the device of a tensor.
     """
-    bins = torch.arange(n // 2 + 1, dtype=like.dtype, device=like.device)
-    steps = torch.arange(n, dtype=like.dtype, device=like.device) - n // 2
-    angle = 2 * math.pi / n * torch.outer(bins, steps).remainder(n)
-    sides = torch.where((bins == 0) | (2 * bins == n), 1.0, 2.0).unsqueeze(1)  # its mirror image
+    bins = torch.arange(n // 2 + 1, device=like.device)
+    steps = torch.arange(n, device=like.device) - n // 2
+    angle = 2 * math.pi / n * torch.outer(bins, steps).remainder(n).to(like.dtype)
+    sides = (
+        torch.where((bins == 0) | (2 * bins == n), 1.0, 2.0).to(angle).unsqueeze(1)
+    )  # its mirror image
     return torch.cat([sides * angle.cos(), -sides * angle.sin()]) / n

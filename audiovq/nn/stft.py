@@ -80,7 +80,7 @@ def _dft(n: int, like: Tensor) -> Float[Tensor, "{n} C"]:
 
     Phases relative to sample n // 2; in the dtype and on the device of a tensor.
     """
-    bins = torch.arange(n // 2 + 1, dtype=like.dtype, device=like.device)
-    steps = torch.arange(n, dtype=like.dtype, device=like.device) - n // 2
-    angle = 2 * math.pi / n * torch.outer(steps, bins).remainder(n)
+    bins = torch.arange(n // 2 + 1, device=like.device)
+    steps = torch.arange(n, device=like.device) - n // 2
+    angle = 2 * math.pi / n * torch.outer(steps, bins).remainder(n).to(like.dtype)
     return torch.cat([angle.cos(), -angle.sin()], dim=1)

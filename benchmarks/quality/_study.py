@@ -44,7 +44,7 @@ EXAMPLES = 4  # utterances to listen to
 NOTE = (
     "\n95 % intervals over test speakers; * where the paired difference from the first model's "
     "excludes 0. Weights are those of encoder and decoder; tables with projections. Seconds per "
-    "step were taken in turns; training is wall clock, validation included.\n"
+    "step were taken in turns; training is wall clock, whatever else ran.\n"
 )
 
 

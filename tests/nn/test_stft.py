@@ -9,7 +9,7 @@ from scipy.signal import stft
 
 from audiovq.nn.conv import Span
 from audiovq.nn.istft import InverseSTFT
-from audiovq.nn.stft import STFT, hann, nearest_divisor
+from audiovq.nn.stft import STFT, _dft, hann, nearest_divisor
 
 shapes = st.builds(
     dict, hop_length=st.integers(1, 9), overlap=st.integers(2, 6), causal=st.booleans()
@@ -100,6 +100,14 @@ def test_traced_it_is_a_product_and_the_same(hop, overlap):
     traced = torch.export.export(module, (x,), strict=False)
     assert "fft" not in str(traced.graph)
     torch.testing.assert_close(traced.module()(x), module(x), atol=1e-10, rtol=1e-10)
+
+
+def test_the_product_is_exact_for_large_windows():
+    """In float32 products of bin and sample are beyond whole numbers from 4,096 on."""
+    n = 10_240
+    found = _dft(n, torch.zeros((), dtype=torch.float32))[:, [0, 1, n // 2, n // 2 + 2]]
+    wanted = _dft(n, torch.zeros((), dtype=torch.float64))[:, [0, 1, n // 2, n // 2 + 2]]
+    torch.testing.assert_close(found.double(), wanted, atol=1e-5, rtol=0)
 
 
 @given(st.integers(1, 2000), st.integers(1, 2000))
