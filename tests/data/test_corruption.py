@@ -191,6 +191,7 @@ def test_corruption_ends_where_the_item_does(speech_manifest):
     assert batch.x_input[past].abs().sum() == 0
 
 
+@pytest.mark.slow
 def test_denoising_gains_si_sdr_on_noisy_speech_it_has_not_seen(speech_manifest):
     values = {**SMALL, "bottleneck": {"name": "identity", "dim": 24},
               "encoder": {**SMALL["encoder"], "strides": [2, 2], "channels": 12},

@@ -23,8 +23,10 @@ class Screen:
         self.page = self.context.new_page()
         self.page.set_default_timeout(60_000)  # many tests may share the cores
         self.asked: list[str] = []
+        self.complaints: list[str] = []
         self.faults: list[str] = []
         self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda m: m.type == "error" and self.complaints.append(m.text))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.panel = panel
         self.page.goto(f"{url}?panel={panel}&model={model}")

@@ -309,7 +309,7 @@ def test_the_address_follows_and_is_checked(screen):
         pytest.param(390, True, id="phone, dark"),
         pytest.param(390, False, id="phone, light", marks=pytest.mark.slow),
         pytest.param(1200, True, id="desk, dark", marks=pytest.mark.slow),
-        pytest.param(1200, False, id="desk, light"),
+        pytest.param(1200, False, id="desk, light", marks=pytest.mark.slow),
     ],
 )
 def test_every_panel_fits_and_reads(screen, width, dark, recording, tmp_path):
@@ -358,6 +358,8 @@ def test_nothing_is_asked_of_other_servers(screen, server, recording):
     page.run()
     page.picture("resynthesise-spectrograms")
     assert {u for u in page.asked if not u.startswith((server.url, "data:", "blob:"))} == set()
+    assert len(page.asked) > 20
+    assert [c for c in page.complaints if "Content Security" in c] == []
 
 
 def test_two_visitors_do_not_meet(screen, recording, tmp_path):
