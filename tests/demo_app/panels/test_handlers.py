@@ -186,3 +186,15 @@ def test_errors_are_one_line_without_paths(hall, tmp_path):
             raise error
         assert str(tmp_path) not in str(caught.value)
         assert caught.value.__cause__ is None
+
+
+def test_what_cannot_be_used_is_told_to_whoever_starts_it(tmp_path, capsys):
+    from demo_app import app
+    from demo_app.settings import Settings
+
+    (tmp_path / "torn").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "torn" / name).write_text("{")
+    hall = app.hall_of(Settings(models=(tmp_path,)))
+    assert "torn" not in hall.shelf.names()
+    assert "note: torn is left out: " in capsys.readouterr().err
