@@ -50,6 +50,8 @@ def hall_of(settings: Settings) -> Hall:
         CheckpointError: the folder of units cannot be used.
     """
     shelf = Shelf(settings.models, in_memory=settings.models_in_memory, device=settings.device)
+    for name, why in shelf.notes.items():  # visitors are not told: whoever starts it can mend it
+        sys.stderr.write(f"note: {name} is left out: {why}\n")
     corpus = None if settings.units is None else Corpus(settings.units)
     return Hall(settings, shelf, corpus)
 

@@ -191,7 +191,7 @@ def _voice(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
             hall.facts(model)
             chosen = hall.shelf.model(model)
             made = voice.convert(chosen, hall.read(recording), speaker or None)
-            return wav(made.recording, speaker or "anyone")
+            return wav(made.recording)
 
     speaker = gr.Textbox("", label="Speaker: a name that /models gives for the model; '': anyone")
     return (
@@ -219,7 +219,7 @@ def _generate(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
             wish = generate_panel.wish_of(pieces, seconds, temperature, top_k, top_p, seed, label)
             prompt = hall.read(recording) if recording else None
             made = generate.generate(hall.shelf.model(model), priors, wish, prompt)
-            return [wav(piece.recording, f"piece-{piece.number}") for piece in made]
+            return [wav(piece.recording) for piece in made]
 
     return (
         generated,

@@ -80,9 +80,10 @@ def chosen(hall: Hall, view: View | None, place: Sequence[Any], zoom: float) -> 
     on_picture = len(place) == 2
     unit = view.unit_at(float(place[0])) if on_picture else found.units[int(place[0])]
     here = work.occurrences(found, unit.codes)
+    sounds = work.clips(found, unit.codes)
     heard = [
-        f"<h4>Unit {unit.label}: {len(here)} times in this recording</h4>",
-        clips(work.clips(found, unit.codes)),
+        f"<h4>Unit {unit.label}: {len(here)} times in this recording{_of(sounds, len(here))}</h4>",
+        clips(sounds),
         _in_corpus(hall, found, unit),
     ]
     new, picture = drawn(found, unit.codes, _window(found, unit, zoom))
@@ -107,7 +108,14 @@ def _in_corpus(hall: Hall, found: work.Found, unit: work.Unit) -> str:
     name = html.escape(corpus.name)
     if why := corpus.why_not(found):
         return f'<p class="note">Not looked up in {name}: {html.escape(why)}</p>'
-    head = f"<h4>{corpus.count(unit.codes, found.codebooks):,} times in {name}</h4>"
+    count = corpus.count(unit.codes, found.codebooks)
+    sounds = corpus.clips(unit.codes, found.codebooks)
+    head = f"<h4>{count:,} times in {name}{_of(sounds, count)}</h4>"
     if corpus.note:
         return f'{head}<p class="note">{html.escape(corpus.note)}</p>'
-    return head + clips(corpus.clips(unit.codes, found.codebooks))
+    return head + clips(sounds)
+
+
+def _of(sounds: Sequence[work.Clip], count: int) -> str:
+    """Return in words how many of the places can be heard, where not all of them."""
+    return f"; {len(sounds)} of them to hear" if 0 < len(sounds) < count else ""

@@ -183,7 +183,7 @@ def _run(
     made: list[Any] = []
     for piece in work.generate(hall.shelf.model(facts.name), priors, wish, prompt):
         made.append(gr.update(
-            value=wav(piece.recording, f"piece-{piece.number}"), visible=True, label=_told(piece)
+            value=wav(piece.recording), visible=True, label=_told(piece)
         ))  # fmt: skip
         yield [f"{len(made)} of {wish.pieces} pieces", *made, *[hidden] * (MOST - len(made))]
         progress(len(made) / wish.pieces, desc=f"Piece {len(made) + 1} of {wish.pieces}")

@@ -126,7 +126,8 @@ def _run(
     found = work.convert(hall.shelf.model(facts.name), recording, speaker)
     told = {"original": found.original, wanted: found.recording}
     yield [
-        wav(found.original, "original"), wav(found.recording, wanted),
+        wav(found.original, "original"),
+        gr.update(value=wav(found.recording), label=f"In the voice of {wanted}"),
         show(pictures.sounds(told), "voices"),
     ]  # fmt: skip
 

@@ -94,8 +94,9 @@ def generate(
     )
     try:
         drawn = library.generate(list(priors), model, asked, start, progress=False)
-    except ConfigError as error:  # says how the command line calls it
-        raise ConfigError(str(error).replace("--seconds", "seconds")) from None
+    except ConfigError as error:  # names them as the command line does
+        told = str(error).replace("--seconds", "seconds").replace("--label", "speaker")
+        raise ConfigError(told) from None
     prompted = 0 if start is None else start.shape[-1] // model.hop_length
     return _pieces(model, priors, wish, drawn, prompted)
 

@@ -58,13 +58,12 @@ def _gain(original: Recording, other: Recording) -> float:
         return 0.0
     wanted, has = loudness(original), loudness(other)
     if wanted is None or has is None:
-        wanted, has = (
-            20 * math.log10(float(r.x.double().square().mean().sqrt())) for r in (original, other)
-        )
+        wanted, has = _rms(original.x), _rms(other.x)
     return min(wanted - has, _MOST)
 
 
 def _rms(x: Float[Tensor, "1 1 L"]) -> float:
+    """Return the level of a sound (dB)."""
     return 20 * math.log10(float(x.double().square().mean().sqrt()))
 
 

@@ -71,7 +71,9 @@ def test_units(hall, path):
     new, picture, heard = _occurrences.chosen(hall, view, found.rows()[3], 0.0)
     assert picture["value"].endswith(".png")
     assert (new.start, new.end) == (view.start, view.end)
-    assert heard.count("<audio") == min(12, sum(u.codes == unit.codes for u in found.units))
+    times = sum(u.codes == unit.codes for u in found.units)
+    assert heard.count("<audio") == min(12, times)
+    assert ("12 of them to hear" in heard.split("</h4>")[0]) is (times > 12)
 
     middle = (unit.start + unit.end) / 2
     share = (middle - view.start) / (view.end - view.start)
@@ -107,7 +109,7 @@ def test_units_of_a_corpus(hall, path):
     )  # fmt: skip
     whole = replace(hall)
     object.__setattr__(whole, "corpus", corpus)  # a stand-in of its kind
-    assert "1,234 times in corpus &lt;1&gt;" in told()
+    assert "1,234 times in corpus &lt;1&gt;; " in told()
     corpus.note = "its audio is not there"
     assert "its audio is not there" in told()
     corpus.why_not = lambda found: "they are another model's"
@@ -137,9 +139,10 @@ def test_voice(hall, path):
     from demo_app.panels import voice
 
     *_, last = voice._run(hall, path, "voices", "bob", quiet)
-    assert last[1].endswith("-bob.wav")
+    assert last[1]["value"].endswith("two-seconds-as-bob.wav")
+    assert last[1]["label"] == "In the voice of bob"
     *_, anyone = voice._run(hall, path, "voices", voice.ANYONE, quiet)
-    assert anyone[1] != last[1]
+    assert anyone[1]["value"] != last[1]["value"]
     *_, (table, update) = voice._find(hall, path, "voices", quiet)
     rows = table["value"]
     assert sorted(row[0] for row in rows) == list(SPEAKERS)
@@ -153,6 +156,7 @@ def test_generate(hall, path):
                                quiet))  # fmt: skip
     assert [sum(u["visible"] for u in step[1:]) for step in steps] == [0, 1, 2]
     assert "were given" in steps[-1][1]["label"]
+    assert steps[-1][2]["value"].endswith("/piece-2-seed-0.wav")
 
 
 def test_every_panel_follows_the_model(hall):
@@ -182,3 +186,15 @@ def test_errors_are_one_line_without_paths(hall, tmp_path):
             raise error
         assert str(tmp_path) not in str(caught.value)
         assert caught.value.__cause__ is None
+
+
+def test_what_cannot_be_used_is_told_to_whoever_starts_it(tmp_path, capsys):
+    from demo_app import app
+    from demo_app.settings import Settings
+
+    (tmp_path / "torn").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "torn" / name).write_text("{")
+    hall = app.hall_of(Settings(models=(tmp_path,)))
+    assert "torn" not in hall.shelf.names()
+    assert "note: torn is left out: " in capsys.readouterr().err
