@@ -75,17 +75,3 @@ def checked(recording: Recording) -> Recording:
     if not bool(torch.isfinite(recording.x).all()):
         raise AudioError("the recording holds NaN or infinity: export it again as 16-bit WAV")
     return recording
-
-
-def from_wav(data: bytes, name: str = "recording") -> Recording:
-    """Return the sound of a file that this process itself wrote; never of an upload.
-
-    Raises:
-        AudioError: it is no sound.
-    """
-    try:
-        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    except (RuntimeError, OSError) as error:
-        raise AudioError(f"{name} is not a sound file: {error}") from None
-    mono = torch.from_numpy(samples.mean(axis=1, dtype=np.float32))
-    return Recording(mono.view(1, 1, -1), rate, name)

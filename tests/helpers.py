@@ -13,6 +13,15 @@ SMALL = {
 }
 
 
+def every_weight_matters(module: torch.nn.Module) -> torch.nn.Module:
+    """Draw, in place, what starts at 0 (biases, modulations), where masks would not matter."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.3)
+    return module
+
+
 def small_config(bottleneck: dict | str = "vq_ema", *, causal: bool = False) -> AutoencoderConfig:
     """A model config with a hop of 10 samples."""
     if bottleneck == "vq_ema":

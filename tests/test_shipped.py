@@ -11,7 +11,6 @@ import torch
 import audiovq
 from audiovq import prior as priors
 from audiovq import shipped
-from audiovq.__main__ import main
 from audiovq.audio import save
 from audiovq.cards import front
 from audiovq.errors import CheckpointError
@@ -32,18 +31,6 @@ def box(filled, monkeypatch, tmp_path):
     boxes.use(monkeypatch, filled)
     monkeypatch.chdir(tmp_path)
     return filled
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    def go(*words):
-        monkeypatch.setattr(sys, "argv", ["audiovq", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        out = capsys.readouterr()
-        return stop.value.code or 0, out.out, out.err
-
-    return go
 
 
 def test_what_is_there(box):

@@ -8,7 +8,7 @@ from audiovq.errors import AudioVQError, ConfigError
 from audiovq.eval.values import METRICS
 
 from ..sound import Recording, checked
-from .loudness import HOW, matched
+from .loudness import matched
 from .resynthesise import Resynthesis, resynthesise
 from .scores import SHOWN, Score
 
@@ -47,14 +47,12 @@ class Comparison:
         original: as it was given, at the loudness of the others.
         entries: in the order asked for.
         failed: by model, why it has none, in one line.
-        how: how loudness was matched, in words.
         done: share of the models that are finished, in [0, 1].
     """
 
     original: Recording
     entries: tuple[Compared, ...]
     failed: Mapping[str, str]
-    how: str
     done: float
 
     def header(self) -> list[str]:
@@ -131,7 +129,6 @@ def _each(
                 for (n, r), (h, g) in zip(results.items(), heard, strict=True)
             ),
             failed=dict(failed),
-            how=HOW,
             done=number / len(names),
         )
 

@@ -37,11 +37,6 @@ class Score:
         return METRICS[self.name].unit
 
     @property
-    def better(self) -> str:
-        """Which is better: `higher` or `lower`."""
-        return METRICS[self.name].better
-
-    @property
     def about(self) -> str:
         """What it is, in one sentence."""
         return METRICS[self.name].definition.removesuffix("; mean over utterances")

@@ -1,26 +1,11 @@
 """`audiovq card`, and what `audiovq ship` refuses; what it makes is in test_ship_recipe.py."""
 
-import sys
-
 import pytest
 
 import audiovq
-from audiovq.__main__ import main
 from audiovq.cards import front
 from tests import boxes
 from tests.helpers import small_model
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    def go(*words):
-        monkeypatch.setattr(sys, "argv", ["audiovq", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        out = capsys.readouterr()
-        return stop.value.code or 0, out.out, out.err
-
-    return go
 
 
 def test_card(run, tmp_path):

@@ -6,6 +6,7 @@ import torch
 from audiovq import registry
 from audiovq.bottlenecks._base import Context
 from audiovq.config import parse
+from tests.helpers import every_weight_matters
 
 STRIDES = (2, 5)
 NAMES = registry.names("decoders")
@@ -32,11 +33,7 @@ def make(name, **values):
     found = registry.get("decoders", name)
     torch.manual_seed(0)
     module = found.cls(parse(found.config, {"name": name, **values}), 4, STRIDES).double().eval()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if not parameter.any():  # biases and modulations start at 0, where masks do not matter
-                parameter.normal_(std=0.3)
-    return module
+    return every_weight_matters(module)
 
 
 @pytest.fixture(params=CASES, ids=str)

@@ -9,6 +9,7 @@ from audiovq import registry
 from audiovq.config import parse
 from audiovq.discriminators._all import Discriminators
 from audiovq.errors import ConfigError
+from tests.helpers import every_weight_matters
 
 NAMES = registry.names("discriminators")
 # Settings besides the smallest that the contract must hold for, too.
@@ -28,11 +29,7 @@ def make(name, **values):
     found = registry.get("discriminators", name)
     torch.manual_seed(0)
     module = found.cls(parse(found.config, {"name": name, "width": 0.02, **values})).double()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if not parameter.any():  # biases start at 0, where masks do not matter
-                parameter.normal_(std=0.3)
-    return module
+    return every_weight_matters(module)
 
 
 @pytest.fixture(params=CASES, ids=str)

@@ -6,7 +6,7 @@ import torch
 from audiovq import registry
 from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.config import parse
-from tests.helpers import noise
+from tests.helpers import every_weight_matters, noise
 
 NAMES = registry.names("encoders")
 STRIDES = [2, 5]
@@ -35,11 +35,7 @@ def make(name, **values):
     found = registry.get("encoders", name)
     torch.manual_seed(0)
     module = found.cls(parse(found.config, {"name": name, **values}), 4).double().eval()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if not parameter.any():  # biases start at 0, where masks do not matter
-                parameter.normal_(std=0.3)
-    return module
+    return every_weight_matters(module)
 
 
 @pytest.fixture(params=CASES, ids=str)
