@@ -19,6 +19,9 @@ class LossConfig(Config):
         0.0, ge=0, description="spectral convergence plus log-magnitude L1, mean of resolutions"
     )
     mel: float = Field(1.0, ge=0, description="log-mel L1 (nepers), mean of resolutions")
+    complex: float = Field(
+        0.0, ge=0, description="missed share of compressed complex spectra, mean of resolutions"
+    )
     n_ffts: tuple[int, ...] = Field(
         (256, 512, 1024, 2048), min_length=1, description="resolutions: windows in samples"
     )
@@ -33,7 +36,8 @@ class LossConfig(Config):
             raise ValueError("n_ffts and n_mels must be equally many")
 
 
-TERMS = ("waveform_l1", "waveform_l2", "stft", "mel")
+TERMS = ("waveform_l1", "waveform_l2", "stft", "mel", "complex")
+_SPECTRAL = TERMS[2:]
 
 
 class ReconstructionLoss(nn.Module):
@@ -48,7 +52,7 @@ class ReconstructionLoss(nn.Module):
         self.weights: dict[str, float] = {
             name: weight for name in TERMS if (weight := getattr(config, name)) > 0
         }
-        sizes = config.n_ffts if {"stft", "mel"} & self.weights.keys() else ()
+        sizes = config.n_ffts if set(_SPECTRAL) & self.weights.keys() else ()
         self.spectrograms = nn.ModuleList(spectral.Spectrogram(n) for n in sizes)
         self.mels = nn.ModuleList(
             spectral.MelFilters(sample_rate, n, m)
@@ -96,12 +100,15 @@ class ReconstructionLoss(nn.Module):
         return {k: self.weights[k] * (v * share).sum() for k, v in terms.items()}
 
     def _spectral(self, x: Tensor, x_hat: Tensor, lengths: Tensor) -> dict[str, Tensor]:
-        sums: dict[str, list[Tensor]] = {k: [] for k in ("stft", "mel") if k in self.weights}
+        sums: dict[str, list[Tensor]] = {k: [] for k in _SPECTRAL if k in self.weights}
         for i, spectrogram in enumerate(self.spectrograms):
             with torch.no_grad():
-                target = spectrogram(x)
-            estimate = spectrogram(x_hat)
+                target = spectrogram.spectrum(x)  # type: ignore[operator]
+            estimate = spectrogram.spectrum(x_hat)  # type: ignore[operator]
             frames = spectrogram.frames(lengths)  # type: ignore[operator]
+            if "complex" in sums:
+                sums["complex"].append(spectral.complex_distance(target, estimate, frames))
+            target, estimate = target.abs(), estimate.abs()
             if "stft" in sums:
                 sums["stft"].append(
                     spectral.spectral_convergence(target, estimate, frames)

@@ -12,7 +12,7 @@ from audiovq.losses import spectral, waveform
 from audiovq.losses.reconstruction import TERMS, LossConfig, ReconstructionLoss
 from tests.helpers import noise
 
-ALL = LossConfig(waveform_l1=1, waveform_l2=1, stft=1, mel=1)
+ALL = LossConfig(waveform_l1=1, waveform_l2=1, stft=1, mel=1, complex=1)
 LOSS = ReconstructionLoss(ALL, 16000)
 
 
@@ -41,18 +41,22 @@ def reference(x, x_hat):
     """Every term of one item alone, written out in numpy from the definitions."""
     a, b = x[0, 0].double().numpy(), x_hat[0, 0].double().numpy()
     out = {"waveform_l1": np.abs(a - b).mean(), "waveform_l2": ((a - b) ** 2).mean()}
-    stft, mel = [], []
+    stft, mel, complex_ = [], [], []
     for n, m in zip(ALL.n_ffts, ALL.n_mels, strict=True):
         frames = -(-len(a) // (n // 4))
         A, B = (
-            np.abs(librosa.stft(s, n_fft=n, hop_length=n // 4, pad_mode="constant"))[:, :frames]
+            librosa.stft(s, n_fft=n, hop_length=n // 4, pad_mode="constant")[:, :frames]
             for s in (a, b)
         )
+        root = lambda S: np.sqrt(np.abs(S)) * np.exp(1j * np.angle(S))  # noqa: E731
+        missed = np.linalg.norm(root(A) - root(B)) ** 2
+        complex_.append(missed / np.linalg.norm(root(A)) ** 2)
+        A, B = np.abs(A), np.abs(B)
         log = lambda s: np.log(np.maximum(s, 1e-5))  # noqa: E731
         stft.append(np.linalg.norm(A - B) / np.linalg.norm(A) + np.abs(log(A) - log(B)).mean())
         w = librosa.filters.mel(sr=16000, n_fft=n, n_mels=m)
         mel.append(np.abs(log(w @ A) - log(w @ B)).mean())
-    return out | {"stft": np.mean(stft), "mel": np.mean(mel)}
+    return out | {"stft": np.mean(stft), "mel": np.mean(mel), "complex": np.mean(complex_)}
 
 
 def test_a_padded_batch_gives_what_each_item_gives_alone():
@@ -126,6 +130,15 @@ def test_a_term_of_weight_zero_is_not_computed():
     assert not list(only.spectrograms)
 
 
+def test_only_the_complex_term_hears_that_phases_are_wrong():
+    x, _, n = pair([4000], 4000)
+    turned = LOSS(x, -x, n)
+    assert turned["mel"].item() < 1e-5
+    assert turned["stft"].item() < 1e-5
+    assert turned["complex"].item() == pytest.approx(4.0, rel=1e-3)
+    assert LOSS(x, 0 * x, n)["complex"].item() == pytest.approx(1.0, rel=1e-3)
+
+
 def test_waveform_terms_by_hand():
     x, x_hat = torch.tensor([[[1.0, 0.0, 9.0]]]), torch.tensor([[[0.0, 2.0, 0.0]]])
     n = torch.tensor([2])
@@ -144,7 +157,7 @@ def test_compiled_terms_and_gradients_are_the_same():
 import torch
 from audiovq.losses.reconstruction import LossConfig, ReconstructionLoss
 torch.manual_seed(0)
-loss = ReconstructionLoss(LossConfig(waveform_l2=1, stft=1), 16000)
+loss = ReconstructionLoss(LossConfig(waveform_l2=1, stft=1, complex=1), 16000)
 x, y, n = torch.randn(2, 1, 4000), torch.randn(2, 1, 4000), torch.tensor([4000, 3100])
 out = []
 for f in (loss, torch.compile(loss, fullgraph=True)):
