@@ -17,7 +17,7 @@ PATTERNS = ("random", "bursty")
 BURST = 3.0  # packets lost one after the other, on average, where losses are bursty
 
 
-def packet_frames(milliseconds: float, frame_rate: float) -> int:
+def packet_frames(milliseconds: int, frame_rate: float) -> int:
     """Return the frames in packets of about that many milliseconds, at least one."""
     return max(1, round(milliseconds / 1000 * frame_rate))
 

@@ -15,7 +15,8 @@ from audiovq.prior._base import Prior
 from audiovq.prior._sample import Choice
 
 SIMPLE = ("silence", "repeat")
-BY_PRIOR = ("prior-best", "prior-draw")
+DRAWN = "prior-draw"
+BY_PRIOR = ("prior-best", DRAWN)
 METHODS = (*SIMPLE, *BY_PRIOR)
 
 _SILENCE_SECONDS = 2.0
@@ -52,8 +53,7 @@ def by_prior(
     codes: Int[Tensor, "K T"],
     lost: Sequence[Bool[Tensor, "T"]],
     keys: Sequence[int],
-    *,
-    draw: bool,
+    draw: Sequence[bool],
 ) -> list[Int[Tensor, "K T"]]:
     """Return codes with what a prior expects where they are lost, given all before.
 
@@ -65,16 +65,22 @@ def by_prior(
         codes: as they were sent.
         lost: which frames are lost, one mask per sequence to be made.
         keys: of the draws, one per sequence.
-        draw: draw from the prior; otherwise the most probable code is taken.
+        draw: whether to draw from the prior, or to take the most probable code; one per sequence.
     """
-    found: list[Int[Tensor, "K T"]] = []
-    for start in range(0, len(lost), _TOGETHER):
-        part = slice(start, start + _TOGETHER)
-        masks = torch.stack(list(lost[part]))
-        number = len(masks)
-        masks = torch.nn.functional.pad(masks, (0, 0, 0, _TOGETHER - number))
-        each = torch.tensor([*keys[part], *[0] * (_TOGETHER - number)])
-        found += list(_fill(prior, codes, masks, each, draw=draw)[:number])
+    found = [codes] * len(lost)
+    left = [i for i, mask in enumerate(lost) if bool(mask.any())]
+    for start in range(0, len(left), _TOGETHER):
+        part = left[start : start + _TOGETHER]
+        rows = (part * _TOGETHER)[:_TOGETHER]  # filled up with the same again
+        filled = _fill(
+            prior,
+            codes,
+            torch.stack([lost[i] for i in rows]),
+            torch.tensor([keys[i] for i in rows]),
+            torch.tensor([draw[i] for i in rows]),
+        )
+        for i, each in zip(part, filled, strict=False):
+            found[i] = each
     return found
 
 
@@ -83,13 +89,12 @@ def _fill(
     codes: Int[Tensor, "K T"],
     lost: Bool[Tensor, "B T"],
     keys: Int[Tensor, "B"],
-    *,
-    draw: bool,
+    draw: Bool[Tensor, "B"],
 ) -> Int[Tensor, "B K T"]:
     frames, device = codes.shape[1], prior.device
-    choice = Choice(temperature=1.0 if draw else 0.0, top_k=None, top_p=None, guidance=1.0)
+    drawn, best = (Choice(temperature=t, top_k=None, top_p=None, guidance=1.0) for t in (1.0, 0.0))
     uniforms = random.uniform(keys, "stress.prior", codes.numel()).view(len(keys), *codes.shape)
-    uniforms, lost = uniforms.to(device), lost.to(device)
+    uniforms, lost, draw = (t.to(device) for t in (uniforms, lost, draw.unsqueeze(1)))
     known = codes.to(device).expand(len(keys), -1, -1).clone()
     steps = prior.steps(len(keys), frames)
     for group in prior.groups(frames):
@@ -97,7 +102,8 @@ def _fill(
         logits = steps.logits()
         gone = lost[:, times]
         if bool(gone.any()):
-            expected = choice.choose(logits, uniforms[:, rows, times])
+            u = uniforms[:, rows, times]
+            expected = torch.where(draw, drawn.choose(logits, u), best.choose(logits, u))
             known[:, rows, times] = torch.where(gone, expected, known[:, rows, times])
         steps.push(known[:, rows, times])
     return known.cpu()

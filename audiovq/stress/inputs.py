@@ -172,11 +172,11 @@ CLIPPED = (1, 5, 10, 25)  # % of samples
 # name -> change, and what it is in words
 CHANGES: dict[str, tuple[Change, str]] = {
     **{
-        f"{kind}-{db}": (noise(kind, db), f"{kind} noise, {db} dB SNR")
+        f"{kind}-{db}": (noise(kind, float(db)), f"{kind} noise, {db} dB SNR")
         for kind in ("white", "pink")
         for db in SNRS
     },
-    **{f"babble-{db}": (noise("babble", db), f"other speakers, {db} dB SNR") for db in SNRS},
+    **{f"babble-{db}": (noise("babble", float(db)), f"other speakers, {db} dB SNR") for db in SNRS},
     **{f"clip-{p}": (clipping(p / 100), f"{p} % of samples clipped") for p in CLIPPED},
     "reverb-300": (reverb(0.3), "reverberation, T60 0.3 s"),
     "reverb-600": (reverb(0.6), "reverberation, T60 0.6 s"),

@@ -54,22 +54,14 @@ class _Waiting:
     to_clean: "Future[list[Scores]] | None"
 
 
-def measure(
-    bench: Bench, name: str, scene: Scene, conditions: Sequence[Condition]
-) -> dict[str, Row]:
-    """Return the figures of one recording under each condition, `clean` and `chance` included.
+class Recording:
+    """A recording, with what is computed of it once.
 
     Args:
         bench: model, prior and what scores.
         name: id of the recording.
         scene: the recording.
-        conditions: those that model and prior allow.
     """
-    return _Recording(bench, name, scene).rows(conditions)
-
-
-class _Recording:
-    """A recording with what is computed of it once."""
 
     def __init__(self, bench: Bench, name: str, scene: Scene) -> None:
         self.bench, self.name, self.scene = bench, name, scene
@@ -80,7 +72,11 @@ class _Recording:
         self._coded: dict[int, list[int]] = {}
 
     def rows(self, conditions: Sequence[Condition]) -> dict[str, Row]:
-        """Return the figures under each condition."""
+        """Return the figures under each condition, `clean` and `chance` included.
+
+        Args:
+            conditions: those that model and prior allow.
+        """
         waiting: dict[str, _Waiting] = {
             CLEAN: _Waiting({}, self.bench.pool.submit(self.scene.x, [self.x_hat]), None)
         }
@@ -107,7 +103,6 @@ class _Recording:
         if isinstance(condition, Sound):
             return self._changed(condition)
         assert self.codes is not None
-        assert self.bench.quiet is not None
         if condition.name in expected:
             return self._received(expected[condition.name], self._lost(condition))
         if isinstance(condition, Bits):
@@ -161,22 +156,19 @@ class _Recording:
 
     def _expected(self, losses: Sequence[Loss]) -> dict[str, Int[Tensor, "K _"]]:
         """Return the codes of all conditions that a prior conceals, worked out together."""
-        found: dict[str, Tensor] = {}
-        for method in conceal.BY_PRIOR:
-            each = [c for c in losses if c.method == method]
-            if not each:
-                continue
-            assert self.bench.prior is not None
-            assert self.codes is not None
-            filled = conceal.by_prior(
-                self.bench.prior.module,
-                self.codes,
-                [self._lost(c) for c in each],
-                [self.key(c.name) for c in each],
-                draw=method == "prior-draw",
-            )
-            found |= {c.name: codes for c, codes in zip(each, filled, strict=True)}
-        return found
+        each = [c for c in losses if c.needs_prior]
+        if not each:
+            return {}
+        assert self.bench.prior is not None
+        assert self.codes is not None
+        filled = conceal.by_prior(
+            self.bench.prior.module,
+            self.codes,
+            [self._lost(c) for c in each],
+            [self.key(c.name) for c in each],
+            [c.method == conceal.DRAWN for c in each],
+        )
+        return {c.name: codes for c, codes in zip(each, filled, strict=True)}
 
     # ------------------------------------------------------------------ scores
 

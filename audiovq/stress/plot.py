@@ -43,9 +43,12 @@ Figures = Mapping[str, Mapping[str, Estimate]]  # by condition and figure
 def _noise_codes(ax: "Axes", found: Figures) -> None:
     for kind, colour in zip(_NOISES, _COLOURS, strict=False):
         _line(
-            ax, _series(found, {db: f"{kind}-{db}" for db in SNRS}, "kept_first", 100), kind, colour
+            ax,
+            _series(found, {db: f"{kind}-{db}" for db in SNRS}, "kept_first", 100.0),
+            kind,
+            colour,
         )
-    _level(ax, found, (CHANCE, "kept_first"), "chance", 100)
+    _level(ax, found, (CHANCE, "kept_first"), "chance", 100.0)
     _axes(ax, "noise: SNR (dB)", "codes kept, first codebook (%)")
     ax.set_ylim(bottom=0)
 
@@ -95,21 +98,23 @@ def _others(ax: "Axes", found: Figures) -> None:
     bars = (("kept_first", -0.2, "codes kept"), ("unit_edit", 0.2, "unit edit distance"))
     for (figure, shift, label), colour in zip(bars, _COLOURS, strict=False):
         have = [
-            (at + shift, found[name][figure].scaled(100))
+            (at + shift, found[name][figure].scaled(100.0))
             for at, name in enumerate(names)
             if figure in found[name]
         ]
+        if not have:
+            continue
         ax.bar([x for x, _ in have], [e.value for _, e in have], 0.38, color=colour, label=label)
         for x, estimate in have:
             _error(ax, x, estimate)
-    _level(ax, found, (CHANCE, "kept_first"), "chance (codes kept)", 100)
+    _level(ax, found, (CHANCE, "kept_first"), "chance (codes kept)", 100.0)
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=9)
     _axes(ax, "", "share (%)")
 
 
 def _series(found: Figures, names: Mapping[Any, str], figure: str, scale: float = 1.0) -> Series:
     return [
-        (x, found[name][figure].scaled(scale))
+        (float(x), found[name][figure].scaled(scale))
         for x, name in names.items()
         if figure in found.get(name, {})
     ]

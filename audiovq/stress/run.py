@@ -31,10 +31,11 @@ from audiovq.stress.babble import Babble
 from audiovq.stress.bench import MEASURES, Bench, check_prior
 from audiovq.stress.conditions import Condition, doable
 from audiovq.stress.inputs import Scene
-from audiovq.stress.measure import Row, measure
+from audiovq.stress.measure import Recording, Row
 
 LONGEST = 30.0  # seconds of a recording that are used
 MAX_REJECTED = 0.01
+_AT_ONCE = 32  # conditions between two writes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,14 +157,16 @@ class _Work:
             Setting(model.sample_rate, model.hop_length, fixed_key(f"{seed} {record.id}")),
             lambda: self.babble(record, model.sample_rate, x.shape[-1], seed),
         )
-        rows = measure(self.bench, record.id, scene, left)
+        recording = Recording(self.bench, record.id, scene)
         found = {
             "id": record.id,
             "speaker": record.speaker,
             "seconds": x.shape[-1] / model.sample_rate,
-            "conditions": {**before["conditions"], **rows},
+            "conditions": dict(before["conditions"]),
         }
-        atomic_write(path, json.dumps(found, allow_nan=False) + "\n")
+        for start in range(0, len(left), _AT_ONCE):
+            found["conditions"] |= recording.rows(left[start : start + _AT_ONCE])
+            atomic_write(path, json.dumps(found, allow_nan=False) + "\n")
         return found
 
 

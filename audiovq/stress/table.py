@@ -81,7 +81,7 @@ FIGURES: dict[str, Figure] = {
         "of the damaged recording that the model hears, against the original",
     ),
     "lost": Figure(
-        "frames lost (%)", 1, "share of frames lost or refused in these recordings", 100
+        "frames lost (%)", 1, "share of frames lost or refused in these recordings", 100.0
     ),
 }
 
