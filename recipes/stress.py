@@ -80,5 +80,11 @@ def _refuse_without_prior(words: tuple[str, ...]) -> None:
             )
 
 
+def show(config: Config) -> None:
+    """Do it, and print the table."""
+    main(config)
+    print((Path(config.dir) / "table.md").read_text("utf-8"), end="")
+
+
 if __name__ == "__main__":
-    run_recipe(Config, main)
+    run_recipe(Config, show)

@@ -24,7 +24,10 @@ Series = Sequence[tuple[float, Estimate]]
 
 
 def draw(lines: Sequence[Line]) -> "Figure":
-    """Draw codes that stay and STOI under every condition that the lines have."""
+    """Draw codes that stay and STOI under every condition that the lines have.
+
+    Bars are 95 % intervals.
+    """
     by_name = {line.name: line.figures for line in lines}
     drawing = blank(11.0, 10.5)
     parts: Any = drawing.subfigures(2, 1, height_ratios=[1.5, 1])
@@ -49,6 +52,7 @@ def _noise_codes(ax: "Axes", found: Figures) -> None:
             colour,
         )
     _level(ax, found, (CHANCE, "kept_first"), "chance", 100.0)
+    ax.set_xticks(SNRS)
     _axes(ax, "noise: SNR (dB)", "codes kept, first codebook (%)")
     ax.set_ylim(bottom=0)
 
@@ -56,10 +60,11 @@ def _noise_codes(ax: "Axes", found: Figures) -> None:
 def _noise_stoi(ax: "Axes", found: Figures) -> None:
     for kind, colour in zip(_NOISES, _COLOURS, strict=False):
         names = {db: f"{kind}-{db}" for db in SNRS}
-        _line(ax, _series(found, names, "stoi"), f"{kind}, reconstructed", colour)
-        _line(ax, _series(found, names, "stoi_heard"), f"{kind}, as heard", colour, ":")
-    _level(ax, found, (CLEAN, "stoi"), "clean, reconstructed")
-    _axes(ax, "noise: SNR (dB)", "STOI against the original")
+        _line(ax, _series(found, names, "stoi"), kind, colour)
+        _line(ax, _series(found, names, "stoi_heard"), None, colour, ":")
+    _level(ax, found, (CLEAN, "stoi"), "no noise")
+    ax.set_xticks(SNRS)
+    _axes(ax, "noise: SNR (dB); dotted: before the model", "STOI of the reconstruction")
 
 
 def _losses(ax: "Axes", found: Figures) -> None:
@@ -68,9 +73,9 @@ def _losses(ax: "Axes", found: Figures) -> None:
         for pattern, style in zip(channel.PATTERNS, ("-", "--"), strict=True):
             names = {p: f"loss-{ms}ms-{p}-{pattern}-{method}" for p in LOSSES}
             label = _METHODS[method] if pattern == channel.PATTERNS[0] else None
-            _line(ax, _series(found, names, "stoi"), label, colour, style)
-    _level(ax, found, (CLEAN, "stoi"), "nothing lost")
-    _axes(ax, f"packets of {ms} ms lost (%); dashed: in bursts", "STOI against the original")
+            _line(ax, _series(found, names, "stoi_less_clean"), label, colour, style)
+    ax.set_xticks(LOSSES)
+    _axes(ax, f"packets of {ms} ms lost (%); dashed: in bursts", "STOI less undamaged")
 
 
 def _bits(ax: "Axes", found: Figures) -> None:
@@ -80,10 +85,9 @@ def _bits(ax: "Axes", found: Figures) -> None:
         kinds[f"file, {how}, blocks of {seconds:g} s"] = f"file-{name}-"
     for (label, begin), colour in zip(kinds.items(), _COLOURS, strict=True):
         names = {float(rate): f"{begin}{rate}" for rate in ERRORS}
-        _line(ax, _series(found, names, "stoi"), label, colour)
-    _level(ax, found, (CLEAN, "stoi"), "no errors")
+        _line(ax, _series(found, names, "stoi_less_clean"), label, colour)
     ax.set_xscale("log")
-    _axes(ax, "share of bits flipped", "STOI against the original")
+    _axes(ax, "share of bits flipped", "STOI less undamaged")
 
 
 def _others(ax: "Axes", found: Figures) -> None:
@@ -154,6 +158,6 @@ def _axes(ax: "Axes", xlabel: str, ylabel: str) -> None:
     ax.set_ylabel(ylabel)
     quiet(ax)
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(frameon=False, fontsize=8)
+        ax.legend(frameon=True, framealpha=0.8, edgecolor="none", fontsize=8)
     else:
         ax.text(0.5, 0.5, "not measured", ha="center", color="grey", transform=ax.transAxes)

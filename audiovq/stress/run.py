@@ -158,7 +158,7 @@ class _Work:
             lambda: self.babble(record, model.sample_rate, x.shape[-1], seed),
         )
         recording = Recording(self.bench, record.id, scene)
-        found = {
+        found: dict[str, Any] = {
             "id": record.id,
             "speaker": record.speaker,
             "seconds": x.shape[-1] / model.sample_rate,
