@@ -70,14 +70,19 @@ def test_draws_depend_on_their_own_mask_and_key_alone(prior):
 
 
 def test_draws_follow_the_prior():
+    """Two frames in a row, so that each has a draw of its own, and the second knows the first."""
     prior = make("wavenet", (5,), local=False, labels=0)
-    codes, lost = torch.zeros(1, 3, dtype=torch.int64), torch.tensor([False, True, False])
+    codes, lost = torch.zeros(1, 4, dtype=torch.int64), torch.tensor([False, True, True, False])
     number = 3000
     found = conceal.by_prior(prior, codes, [lost] * number, list(range(number)), [True] * number)
-    shares = torch.stack(found)[:, 0, 1].bincount(minlength=5) / number
+    pairs = torch.stack(found)[:, 0, 1:3]
+    shares = (5 * pairs[:, 0] + pairs[:, 1]).bincount(minlength=25) / number
     with torch.no_grad():
-        expected = prior(codes.unsqueeze(0))[0, 0, :, 1].softmax(0)
-    assert shares == pytest.approx(expected, abs=0.03)
+        first = prior(codes.unsqueeze(0))[0, 0, :, 1].softmax(0)
+        given = torch.zeros(5, 1, 4, dtype=torch.int64)
+        given[:, 0, 1] = torch.arange(5)
+        second = prior(given)[:, 0, :, 2].softmax(1)
+    assert shares == pytest.approx((first.unsqueeze(1) * second).flatten(), abs=0.025)
 
 
 def test_more_sequences_than_go_through_at_once():
