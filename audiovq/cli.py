@@ -7,6 +7,7 @@ from audiovq.commands import sound
 from audiovq.commands import units
 from audiovq.commands import export_units
 from audiovq.commands import evaluation
+from audiovq.commands import stress
 from audiovq.commands import evaluate_units
 from audiovq.commands import prior
 from audiovq.commands import score

@@ -114,7 +114,7 @@ def evaluate_systems(
         manifest = manifests.read(manifest)
     names, notes = available(metrics)
     _check(systems, corruption)
-    records = _choose(manifest, split, max_utterances)
+    records = choose(manifest, split, max_utterances)
     groups, rate = group([r.speaker for r in records]), systems[0].sample_rate
     runs = [Measurements(system, groups) for system in systems]
     noisy = None if corruption is None else Corruption(corruption, rate)
@@ -128,7 +128,7 @@ def evaluate_systems(
                 session.add(index, record)
             except AudioError as error:
                 session.rejected.append({"id": record.id, "reason": str(error)})
-                _stop_if_too_many(session.rejected, len(records), max_rejected)
+                stop_if_too_many(session.rejected, len(records), max_rejected)
         session.finish()
     if not runs[0].rows:
         raise AudioError(f"none of the {len(records)} utterances of {manifest.path} can be read")
@@ -168,7 +168,13 @@ def _sounds(session: Session) -> Sounds:
     }
 
 
-def _choose(manifest: Manifest, split: str | None, number: int | None) -> list[Record]:
+def choose(manifest: Manifest, split: str | None, number: int | None) -> list[Record]:
+    """Return so many records of a split, drawn by a hash of their ids; all for None.
+
+    Raises:
+        ConfigError: fewer than one is asked for.
+        ManifestError: the split has no records.
+    """
     if number is not None and number < 1:
         raise ConfigError(f"max_utterances={number}; at least 1 is needed, or None for all")
     records = manifest.select(split)
@@ -183,7 +189,12 @@ def _choose(manifest: Manifest, split: str | None, number: int | None) -> list[R
     return [records[i] for i in sorted(order[:number])]
 
 
-def _stop_if_too_many(rejected: Sequence[dict[str, str]], total: int, share: float) -> None:
+def stop_if_too_many(rejected: Sequence[dict[str, str]], total: int, share: float) -> None:
+    """Refuse to go on where more than a share of the utterances cannot be read.
+
+    Raises:
+        AudioError: so it is.
+    """
     if len(rejected) > share * total:
         raise AudioError(
             f"{len(rejected)} of {total} utterances cannot be read, over the {share:.1%} put up "
