@@ -69,6 +69,7 @@ def test_figures_are_those_of_the_codes_and_sounds(found, model, place):
     assert "stoi_heard" not in repeat
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_more_may_be_asked(
     found, model, prior, place, tmp_path, monkeypatch
 ):
