@@ -17,6 +17,7 @@ import gradio as gr
 from audiovq.errors import ConfigError
 
 from . import address, endpoints
+from .arguments import Page
 from .models import Shelf
 from .panels import compare, edit, generate, resynthesise, units, voice
 from .panels._common import Desk, Hall, Panel, Updates, answering
@@ -70,7 +71,7 @@ def build(settings: Settings) -> gr.Blocks:
 
 def page(hall: Hall) -> gr.Blocks:
     """Return the page of a hall."""
-    blocks = gr.Blocks(title="audiovq", analytics_enabled=False)
+    blocks = Page(title="audiovq", analytics_enabled=False)
     with blocks:
         gr.Markdown(
             "# audiovq\nDiscrete codes from speech: hear, see and use them.", elem_id="title"
