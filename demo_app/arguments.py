@@ -55,8 +55,8 @@ def check_number(control: gr.Number | gr.Slider, value: object) -> None:
     Raises:
         ConfigError: it is no number, none that the control allows, or no whole one.
     """
-    low = -math.inf if control.minimum is None else control.minimum
-    high = math.inf if control.maximum is None else control.maximum
+    low = -math.inf if control.minimum is None else float(control.minimum)
+    high = math.inf if control.maximum is None else float(control.maximum)
     whole = _is_whole(control)
     if _is_number(value) and low <= value <= high and (not whole or value == int(value)):
         return
