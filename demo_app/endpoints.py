@@ -50,11 +50,11 @@ def _sound(label: str) -> gr.Audio:
     return gr.Audio(type="filepath", label=label)
 
 
-def _number(label: str, value: Number, least: float, most: float) -> gr.Number:
+def _number(label: str, value: Number, least: Number, most: Number) -> gr.Number:
     return gr.Number(value, label=label, minimum=least, maximum=most)
 
 
-def _whole(label: str, value: int, least: int, most: int) -> gr.Number:
+def _whole(label: str, value: Number, least: Number, most: Number) -> gr.Number:
     return gr.Number(value, label=label, precision=0, minimum=least, maximum=most)
 
 
