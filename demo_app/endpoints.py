@@ -16,7 +16,7 @@ from .panels import compare as compare_panel
 from .panels import edit as edit_panel
 from .panels import generate as generate_panel
 from .panels import units as units_panel
-from .panels._common import Hall, Number, answering
+from .panels._common import Hall, Name, Number, answering
 from .panels._parts import wav
 from .work import compare, edit, generate, resynthesise, units, voice
 from .work.changes import MOST_WIDTH
@@ -74,7 +74,7 @@ def _models(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 
 def _resynthesise(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def resynthesised(recording: str, model: str, codebooks: Number) -> tuple[str, dict[str, Any]]:
+    def resynthesised(recording: str, model: Name, codebooks: Number) -> tuple[str, dict[str, Any]]:
         """Pass a recording through a model and back: the reconstruction, and what it is worth."""
         with answering():
             facts, sound = hall.facts(model), hall.read(recording)
@@ -111,7 +111,7 @@ def _figures(found: resynthesise.Resynthesis) -> dict[str, Any]:
 
 
 def _compare(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def compared(recording: str, models: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    def compared(recording: str, models: Any) -> tuple[dict[str, Any], list[str]]:
         """Pass a recording through several models: a table, and each one's sound, equally loud."""
         with answering():
             names, heard = _names(models), hall.read(recording)
@@ -142,7 +142,7 @@ def _names(models: object) -> list[str]:
 
 
 def _units(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def found(recording: str, model: str) -> tuple[list[dict[str, Any]], list[str]]:
+    def found(recording: str, model: Name) -> tuple[list[dict[str, Any]], list[str]]:
         """Return the deduplicated units of a recording with their times, and as files."""
         with answering():
             hall.facts(model)
@@ -160,7 +160,7 @@ def _units(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 
 def _occurrences(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def occurrences(recording: str, model: str, unit: Number) -> list[dict[str, Any]]:
+    def occurrences(recording: str, model: Name, unit: Number) -> list[dict[str, Any]]:
         """Return where a unit of the first codebook occurs in a recording."""
         with answering():
             hall.facts(model)
@@ -177,7 +177,7 @@ def _occurrences(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 def _edit(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
     def edited(
-        recording: str, model: str, operation: str, start: Number, end: Number,
+        recording: str, model: Name, operation: Name, start: Number, end: Number,
         other_start: Number, other_end: Number, times: Number, width: Number,
     ) -> str:  # fmt: skip
         """Change a stretch of a recording's codes, and return how they sound then."""
@@ -207,7 +207,7 @@ def _edit(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 
 def _voice(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def converted(recording: str, model: str, speaker: str) -> str:
+    def converted(recording: str, model: Name, speaker: str) -> str:
         """Say a recording in the voice of a speaker of a speaker-conditioned model."""
         with answering():
             hall.facts(model)
@@ -225,7 +225,7 @@ def _voice(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 def _generate(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
     def generated(
-        model: str, prior: str, recording: str | None = None, pieces: Number = 1,
+        model: Name, prior: str, recording: str | None = None, pieces: Number = 1,
         seconds: Number = 3, temperature: Number = 1, top_k: Number = 0, top_p: Number = 1,
         seed: Number = 0, label: str = "",
     ) -> list[str]:  # fmt: skip

@@ -157,7 +157,7 @@ class _Answer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._started = False
+        self._started = self._fault = False
         self.refusal: RefusedError | None = None
 
     def refuse(self, refusal: RefusedError) -> None:
@@ -165,9 +165,12 @@ class _Answer:
         self.refusal = self.refusal or refusal
 
     async def __call__(self, message: Message) -> None:
-        if self.refusal is not None and not self._started:
+        if (self.refusal is not None or self._fault) and not self._started:
             return
         if message["type"] == "http.response.start":
+            if _is_of_a_fault(message):  # what raised it follows, and we say it better
+                self._fault = True
+                return
             self._started = True
             names = {k.lower() for k, _ in message["headers"]}
             ours = [(k.encode(), v.encode()) for k, v in _HEADERS.items()]
@@ -179,7 +182,7 @@ class _Answer:
         """Answer in one line; the connection ends, so that no more of the body is read."""
         if self._started:
             return
-        self.refusal = None
+        self.refusal, self._fault = None, False
         text = json.dumps({"detail": refusal.why, "error": refusal.why}).encode()
         head = [
             (b"content-type", b"application/json"),
@@ -200,6 +203,12 @@ def _not_a_call(request: Request, error: Exception) -> Exception:
     return RefusedError(
         400, "there is no such endpoint, or it takes other arguments: /gradio_api/info has them"
     )
+
+
+def _is_of_a_fault(message: Message) -> bool:
+    """Whether an answer is what Starlette says of an error before it raises it."""
+    kind = dict(message["headers"]).get(b"content-type", b"")
+    return message["status"] == 500 and kind.startswith(b"text/plain")  # noqa: PLR2004
 
 
 def _mended(send: Send) -> Send:

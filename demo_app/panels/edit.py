@@ -10,7 +10,7 @@ from audiovq.errors import ConfigError
 from .. import pictures
 from ..facts import Facts
 from ..work import edit as work
-from ._common import STATE_SECONDS, Desk, Hall, Number, Panel, Updates, answering
+from ._common import STATE_SECONDS, Desk, Hall, Name, Number, Panel, Updates, answering
 from ._parts import image, player, show, wav
 
 ABOUT = (
@@ -87,7 +87,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
 
 
 def wish_of(
-    operation: str, start: Number, end: Number, other_start: Number, other_end: Number,
+    operation: Name, start: Number, end: Number, other_start: Number, other_end: Number,
     times: Number, width: Number,
 ) -> work.Edit:  # fmt: skip
     """Return an edit as the controls state it."""

@@ -162,7 +162,7 @@ def test_mistakes_are_told_in_one_line(client, given, arguments, endpoint, words
 
 WRONG = {  # endpoint, arguments after the recording (None: of no recording), words of the answer
     "no such model": ("units", ["elsewhere"], "no model 'elsewhere' here"),
-    "a model that is no name": ("units", [{"a": 1}], "no model"),
+    "a model that is no name": ("units", [{"a": 1}], "chosen by its name"),
     "too few": ("units", [], "1 arguments are given; units takes 2"),
     "empty": ("resynthesise", ["layers", None], "Codebooks must be a whole number"),
     "text": ("resynthesise", ["layers", "two"], "Codebooks must be a whole number"),
