@@ -133,7 +133,9 @@ def first(hall: Hall, panel: str = "resynthesise") -> str | None:
         "voice": lambda facts: bool(facts.speakers),
         "generate": lambda facts: bool(hall.shelf.priors(facts.name)),
     }
-    fits = wanted.get(panel, lambda facts: len(facts.prefixes) > 1)  # a residual one
+    if panel not in wanted:  # one whose codebooks can be chosen, a residual model, shows most
+        wanted[panel] = lambda facts: len(facts.prefixes) > 1
+    fits = wanted[panel]
     order = sorted(hall.shelf.models(), key=lambda f: (not fits(f), not f.is_discrete))
     return order[0].name if order else None
 

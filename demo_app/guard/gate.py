@@ -207,8 +207,8 @@ def _not_a_call(request: Request, error: Exception) -> Exception:
 
 def _is_of_a_fault(message: Message) -> bool:
     """Whether an answer is what Starlette says of an error before it raises it."""
-    kind = dict(message["headers"]).get(b"content-type", b"")
-    return message["status"] == 500 and kind.startswith(b"text/plain")  # noqa: PLR2004
+    kind: bytes = dict(message["headers"]).get(b"content-type", b"")
+    return bool(message["status"] == 500) and kind.startswith(b"text/plain")
 
 
 def _mended(send: Send) -> Send:
