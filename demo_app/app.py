@@ -3,6 +3,7 @@
 import html
 import importlib.util
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,8 @@ import gradio as gr
 from audiovq.errors import ConfigError
 
 from . import address, endpoints
+from .arguments import Page
+from .facts import Facts
 from .models import Shelf
 from .panels import compare, edit, generate, resynthesise, units, voice
 from .panels._common import Desk, Hall, Panel, Updates, answering
@@ -70,7 +73,7 @@ def build(settings: Settings) -> gr.Blocks:
 
 def page(hall: Hall) -> gr.Blocks:
     """Return the page of a hall."""
-    blocks = gr.Blocks(title="audiovq", analytics_enabled=False)
+    blocks = Page(title="audiovq", analytics_enabled=False)
     with blocks:
         gr.Markdown(
             "# audiovq\nDiscrete codes from speech: hear, see and use them.", elem_id="title"
@@ -113,7 +116,7 @@ def _desk(hall: Hall) -> tuple[Desk, gr.HTML]:
         with gr.Column(scale=2, min_width=320):
             model = gr.Dropdown(
                 names,
-                value=_first(hall),
+                value=first(hall),
                 label="Model",
                 info="What turns the recording into codes and back, in every panel.",
                 elem_id="model",
@@ -122,10 +125,19 @@ def _desk(hall: Hall) -> tuple[Desk, gr.HTML]:
     return Desk(recording, model), facts
 
 
-def _first(hall: Hall) -> str | None:
-    """Return the model to begin with: one that has codes, if there is any."""
-    known = hall.shelf.models()
-    return next((f.name for f in sorted(known, key=lambda f: not f.is_discrete)), None)
+def first(hall: Hall, panel: str = "resynthesise") -> str | None:
+    """Return the model to begin with: one that shows what a panel is for, if there is any."""
+    wanted: dict[str, Callable[[Facts], bool]] = {
+        "units": lambda facts: facts.num_codebooks == 1,
+        "edit": lambda facts: facts.num_codebooks == 1,
+        "voice": lambda facts: bool(facts.speakers),
+        "generate": lambda facts: bool(hall.shelf.priors(facts.name)),
+    }
+    if panel not in wanted:  # one whose codebooks can be chosen, a residual model, shows most
+        wanted[panel] = lambda facts: len(facts.prefixes) > 1
+    fits = wanted[panel]
+    order = sorted(hall.shelf.models(), key=lambda f: (not fits(f), not f.is_discrete))
+    return order[0].name if order else None
 
 
 def _example(filename: str) -> str:
@@ -143,7 +155,10 @@ def _connect(
 
     def opened(request: gr.Request) -> Updates:
         with answering():
-            return address.chosen(dict(request.query_params), hall.shelf.names(), PANELS)
+            wanted = dict(request.query_params)
+            if not wanted.get("model") and wanted.get("panel") in PANELS:
+                wanted["model"] = first(hall, wanted["panel"]) or ""
+            return address.chosen(wanted, hall.shelf.names(), PANELS)
 
     follow: dict[str, Any] = {
         "fn": changed,

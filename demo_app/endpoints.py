@@ -16,11 +16,13 @@ from .panels import compare as compare_panel
 from .panels import edit as edit_panel
 from .panels import generate as generate_panel
 from .panels import units as units_panel
-from .panels._common import Hall, Number, answering
+from .panels._common import Hall, Name, Number, answering
 from .panels._parts import wav
 from .work import compare, edit, generate, resynthesise, units, voice
+from .work.changes import MOST_WIDTH
 
 Endpoint = Callable[..., Any]
+_LENGTH = "Length of each (s): with what it goes on from"
 
 
 def add(hall: Hall) -> None:
@@ -36,16 +38,24 @@ def _recording(what: str = "Recording: a WAV, FLAC, OGG or MP3 file") -> gr.Audi
 
 
 def _model(hall: Hall) -> gr.Dropdown:
-    names = hall.shelf.names()
-    return gr.Dropdown(names, label="Model: one of the names that /models gives")
+    return _choice(hall.shelf.names(), "Model: one of the names that /models gives")
+
+
+def _choice(choices: Sequence[str], label: str, **more: Any) -> gr.Dropdown:
+    """Return a choice that takes any value: our own functions refuse it in better words."""
+    return gr.Dropdown(list(choices), label=label, allow_custom_value=True, **more)
 
 
 def _sound(label: str) -> gr.Audio:
     return gr.Audio(type="filepath", label=label)
 
 
-def _number(label: str, value: Number) -> gr.Number:
-    return gr.Number(value, label=label)
+def _number(label: str, value: Number, least: Number, most: Number) -> gr.Number:
+    return gr.Number(value, label=label, minimum=least, maximum=most)
+
+
+def _whole(label: str, value: Number, least: Number, most: Number) -> gr.Number:
+    return gr.Number(value, label=label, precision=0, minimum=least, maximum=most)
 
 
 def _models(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
@@ -64,11 +74,11 @@ def _models(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 
 def _resynthesise(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def resynthesised(recording: str, model: str, codebooks: Number) -> tuple[str, dict[str, Any]]:
+    def resynthesised(recording: str, model: Name, codebooks: Number) -> tuple[str, dict[str, Any]]:
         """Pass a recording through a model and back: the reconstruction, and what it is worth."""
         with answering():
             facts, sound = hall.facts(model), hall.read(recording)
-            used = int(codebooks) or None
+            used = codebooks or None
             prior = hall.shelf.whole_prior(model, used)
             found = resynthesise.resynthesise(hall.shelf.model(model), sound, used, prior=prior)
             return wav(found.reconstruction, facts.name), _figures(found)
@@ -76,7 +86,7 @@ def _resynthesise(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
     inputs = [
         _recording(),
         _model(hall),
-        _number("Codebooks: of a residual model, how many of the first to use; 0: all", 0),
+        _whole("Codebooks: of a residual model, how many of the first to use; 0: all", 0, 0, 256),
     ]
     return (
         resynthesised,
@@ -101,17 +111,16 @@ def _figures(found: resynthesise.Resynthesis) -> dict[str, Any]:
 
 
 def _compare(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def compared(recording: str, models: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    def compared(recording: str, models: Any) -> tuple[dict[str, Any], list[str]]:
         """Pass a recording through several models: a table, and each one's sound, equally loud."""
         with answering():
-            if len(models) > compare_panel.MOST:
-                raise ConfigError(f"at most {compare_panel.MOST} models are compared at a time")
-            *_, last = compare.compare(hall.shelf.model, list(models), hall.read(recording))
+            names, heard = _names(models), hall.read(recording)
+            *_, last = compare.compare(hall.shelf.model, names, heard)
             table = {"header": last.header(), "rows": last.rows(), "failed": dict(last.failed)}
             return table, [wav(e.heard, e.name) for e in last.entries]
 
-    models = gr.Dropdown(
-        hall.shelf.names(), multiselect=True, label="Models: names that /models gives"
+    models = _choice(
+        hall.shelf.names(), "Models: a list of names that /models gives", multiselect=True
     )
     return (
         compared,
@@ -123,8 +132,17 @@ def _compare(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
     )
 
 
+def _names(models: object) -> list[str]:
+    """Return names of models to compare."""
+    if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
+        raise ConfigError(f"models must be a list of names, not {str(models)[:40]}")
+    if len(models) > compare_panel.MOST:
+        raise ConfigError(f"at most {compare_panel.MOST} models are compared at a time")
+    return models
+
+
 def _units(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def found(recording: str, model: str) -> tuple[list[dict[str, Any]], list[str]]:
+    def found(recording: str, model: Name) -> tuple[list[dict[str, Any]], list[str]]:
         """Return the deduplicated units of a recording with their times, and as files."""
         with answering():
             hall.facts(model)
@@ -142,20 +160,24 @@ def _units(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 
 def _occurrences(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def occurrences(recording: str, model: str, unit: Number) -> list[dict[str, Any]]:
+    def occurrences(recording: str, model: Name, unit: Number) -> list[dict[str, Any]]:
         """Return where a unit of the first codebook occurs in a recording."""
         with answering():
             hall.facts(model)
             made = units.units(hall.shelf.model(model), hall.read(recording))
-            return [dataclasses.asdict(u) for u in units.occurrences(made, [int(unit)])]
+            size = made.codebook_sizes[0]
+            if unit >= size:
+                raise ConfigError(f"unit {unit}: the first codebook has codes from 0 to {size - 1}")
+            return [dataclasses.asdict(u) for u in units.occurrences(made, [unit])]
 
-    inputs = [_recording(), _model(hall), _number("Unit: a code of the first codebook", 0)]
+    code = _whole("Unit: a code of the first codebook", 0, 0, 1 << 31)
+    inputs = [_recording(), _model(hall), code]
     return occurrences, inputs, [gr.JSON(label="Occurrences: start (s), end (s), frames")]
 
 
 def _edit(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
     def edited(
-        recording: str, model: str, operation: str, start: Number, end: Number,
+        recording: str, model: Name, operation: Name, start: Number, end: Number,
         other_start: Number, other_end: Number, times: Number, width: Number,
     ) -> str:  # fmt: skip
         """Change a stretch of a recording's codes, and return how they sound then."""
@@ -164,28 +186,28 @@ def _edit(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
             chosen = hall.shelf.model(model)
             wish = edit_panel.wish_of(operation, start, end, other_start, other_end, times, width)
             begun = edit.begin(chosen, hall.read(recording))
-            most = hall.settings.max_seconds
             return wav(edit.edit(chosen, begun, wish, max_seconds=most).recording, "edited")
 
+    most = hall.settings.max_seconds
     return (
         edited,
         [
             _recording(),
             _model(hall),
-            gr.Dropdown(list(edit.OPERATIONS), value="repeat", label="Operation"),
-            _number("Start of the stretch (s)", 0.0),
-            _number("End of the stretch (s)", 0.5),
-            _number("Start of the stretch to swap with (s); of swap only", 0.0),
-            _number("End of the stretch to swap with (s); of swap only", 0.0),
-            _number("Times that the stretch is heard; of repeat only", 2),
-            _number("Codes that are looked at, an odd number; of smooth only", 5),
+            _choice(edit.OPERATIONS, "Operation", value="repeat"),
+            _number("Start of the stretch (s)", 0.0, 0, most),
+            _number("End of the stretch (s)", 0.5, 0, most),
+            _number("Start of the stretch to swap with (s); of swap only", 0.0, 0, most),
+            _number("End of the stretch to swap with (s); of swap only", 0.0, 0, most),
+            _whole("Times that the stretch is heard; of repeat only", 2, 1, 1000),
+            _whole("Codes that are looked at, an odd number; of smooth only", 5, 1, MOST_WIDTH),
         ],
         [_sound("Edited: a WAV file at the model's rate")],
     )
 
 
 def _voice(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def converted(recording: str, model: str, speaker: str) -> str:
+    def converted(recording: str, model: Name, speaker: str) -> str:
         """Say a recording in the voice of a speaker of a speaker-conditioned model."""
         with answering():
             hall.facts(model)
@@ -203,18 +225,13 @@ def _voice(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 def _generate(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
     def generated(
-        model: str, prior: str, recording: str | None = None, pieces: Number = 1,
+        model: Name, prior: str, recording: str | None = None, pieces: Number = 1,
         seconds: Number = 3, temperature: Number = 1, top_k: Number = 0, top_p: Number = 1,
         seed: Number = 0, label: str = "",
     ) -> list[str]:  # fmt: skip
         """Draw new speech from a prior, or go on from a recording; returns the pieces."""
         with answering():
             hall.facts(model)
-            if not 1 <= pieces <= generate_panel.MOST or not 0 < seconds <= generate_panel.LONGEST:
-                raise ConfigError(
-                    f"{pieces:g} pieces of {seconds:g} s; at most {generate_panel.MOST} of "
-                    f"{generate_panel.LONGEST:g} s are made at a time"
-                )
             priors = hall.shelf.prior(model, prior or _first_prior(hall, model))
             wish = generate_panel.wish_of(pieces, seconds, temperature, top_k, top_p, seed, label)
             prompt = hall.read(recording) if recording else None
@@ -227,12 +244,12 @@ def _generate(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
             _model(hall),
             gr.Textbox("", label="Prior: a name that /models gives for the model; '': the first"),
             _recording("Recording to go on from; none: speech begins from nothing"),
-            _number("Pieces", 1),
-            _number("Length of each, with what it goes on from (s)", 3),
-            _number("Temperature: 0 takes the likeliest code", 1),
-            _number("Top-k: draw from so many codes only; 0: all", 0),
-            _number("Top-p: draw from the codes of this share of probability; 1: all", 1),
-            _number("Seed: the same one gives the same pieces", 0),
+            _whole("Pieces", 1, 1, generate_panel.MOST),
+            _number(_LENGTH, 3, 0, generate_panel.LONGEST),
+            _number("Temperature: 0 takes the likeliest code", 1, 0, 100),
+            _whole("Top-k: draw from so many codes only; 0: all", 0, 0, 1 << 20),
+            _number("Top-p: draw from the codes of this share of probability; 1: all", 1, 0, 1),
+            _whole("Seed: the same one gives the same pieces", 0, 0, 1 << 31),
             gr.Textbox("", label="Speaker, where the prior was told who speaks; '': any"),
         ],
         [gr.File(file_count="multiple", label="Pieces: WAV files")],

@@ -253,10 +253,18 @@ def _follows(about: About, done: set[int]) -> bool:
 def _describe(parts: Sequence[tuple[Place, About]]) -> PriorFacts:
     names = tuple(place.name for place, _ in parts)
     labels = sorted({label for _, about in parts for label in about.labels})
-    kinds = " + ".join(about.prior.name for _, about in parts)
+    kinds = " + ".join(f"{about.prior.name}{_trained(place, about)}" for place, about in parts)
     return PriorFacts(
         name=" + ".join(names),
         parts=names,
         labels=tuple(labels),
-        title=f"{' + '.join(names)}: {kinds}",
+        title=f"{' + '.join(names)} ({kinds})",
     )
+
+
+def _trained(place: Place, about: About) -> str:
+    """Return what tells a prior from others of its kind: which rows, and after how many steps."""
+    told = [] if about.part is None else [" and ".join(about.part.names)]
+    if (steps := place.steps()) is not None:
+        told.append(f"{steps:,} steps")
+    return "".join(f", {each}" for each in told)

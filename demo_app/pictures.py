@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 INK = "#767676"  # 4.5 times the contrast to white and to black: for text on either
 RANGE = 80.0  # dB below the loudest point that are shown
 MOST_LABELS = 80  # units whose codes can be written side by side
+MOST_LINES = 400  # units whose borders are drawn: of more, only the chosen ones are marked
 _OWN = "own colour"  # marks what is drawn on a picture and not on its ground
 
 _alone = threading.Lock()  # matplotlib's fonts are of one thread at a time
@@ -134,8 +135,10 @@ def units(
     image = figures.mel_image(ax, shown, found.recording.sample_rate)
     figure.colorbar(image, ax=ax, label="level (dB)", pad=0.01)
     inside = [u for u in found.units if u.end > start and u.start < end]
+    faint = _faintness(len(inside))
     for unit in inside:
-        ax.axvline(unit.start, color="white", linewidth=0.5, alpha=0.6)
+        if faint:
+            ax.axvline(unit.start, color="white", linewidth=0.5, alpha=faint)
         if chosen is not None and unit.codes == tuple(chosen):
             ax.axvspan(unit.start, unit.end, facecolor="#22d3ee", alpha=0.45, linewidth=0)
     _write_codes(ax, inside, (start, end))
@@ -220,6 +223,14 @@ def _codes_image(
     ax.set_xlabel("time (s)")
     figure: Any = ax.figure
     figure.colorbar(image, ax=ax, label="code (% of N)", pad=0.01)
+
+
+def _faintness(lines: int) -> float:
+    """Return how opaque so many lines may be, that the spectrogram stays to be seen: 0 is none.
+
+    The axis is some 800 pixels wide: of 500 lines of 0.6 only their white would be seen.
+    """
+    return 0.6 * min(1.0, 100 / max(1, lines)) if lines <= MOST_LINES else 0.0
 
 
 def _write_codes(ax: "Axes", inside: Sequence[Unit], window: tuple[float, float]) -> None:

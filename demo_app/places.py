@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from audiovq import config as configs
 from audiovq import release
 from audiovq.autoencoder import AutoencoderConfig
@@ -13,6 +15,7 @@ from audiovq.prior import _release as priors
 
 DEPTH = 6  # folders below the one that is given
 MOST_FOLDERS = 20_000  # that are looked at: `--models /` shall end, too
+_MOST_CONFIG = 1 << 18  # bytes of a run's config that are read
 _LEFT_OUT = {"checkpoints", "snapshots"}  # of run folders: they hold no model to share
 
 
@@ -41,6 +44,18 @@ class Place:
         except OSError:
             raise CheckpointError(f"{self.name} is no longer there: choose another") from None
         return facts.st_mtime_ns, facts.st_size
+
+    def steps(self) -> int | None:
+        """Return how many steps it was trained for, where it lies in a run that is finished."""
+        if self.folder.name != "model":
+            return None
+        try:
+            with (self.folder.parent / "config.yaml").open("rb") as file:
+                values = yaml.safe_load(file.read(_MOST_CONFIG))
+            steps = values["train"]["max_steps"]
+        except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+            return None
+        return steps if isinstance(steps, int) else None
 
 
 def survey(

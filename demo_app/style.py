@@ -6,7 +6,7 @@ _CSS = """
 .gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
 #title h1 { font-weight: 650; letter-spacing: -0.01em; margin-bottom: 0; }
 #title p { color: var(--body-text-color-subdued); margin-top: 0.2em; }
-.note { color: var(--body-text-color-subdued); }
+.note, .note .prose, .note .prose * { color: var(--body-text-color-subdued); }
 .missing { border-left: 3px solid var(--color-accent); padding-left: 0.9em; }
 .picture img { width: 100%; height: auto; padding-top: 30px; } /* under label and buttons */
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 10px; }
@@ -19,6 +19,9 @@ _CSS = """
 .clips figure { margin: 0; }
 .clips audio { width: 100%; height: 38px; }
 .clips figcaption { font-size: 0.8em; color: var(--body-text-color-subdued); }
+.scrolls .table-wrap, .scrolls [role=grid] { overflow-x: auto !important; }
+.scrolls th, .scrolls td, .scrolls [role=columnheader], .scrolls [role=gridcell] {
+  font-size: 0.82em; white-space: normal; min-width: 5.2em; }
 .dark .picture, .dark .picture .image-frame { background: #0b0f19; }
 .dark .clips audio { color-scheme: dark; }
 @media (max-width: 640px) {

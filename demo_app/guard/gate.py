@@ -25,6 +25,8 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
+_OURS = (OSError, RuntimeError, MemoryError, AssertionError)
+_EVENTS = "/gradio_api/queue/data"
 _FORWARDED = (b"x-forwarded-", b"forwarded", b"x-gradio-", b"x-direct-url")
 
 
@@ -54,7 +56,7 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
             return
         request = request_of(scope, behind_proxy=self._settings.behind_proxy)
-        answer = _Answer(send)
+        answer = _Answer(_mended(send) if request.path == _EVENTS else send)
         try:
             self._check(request)
             with self._counted(request):
@@ -62,9 +64,9 @@ class Gate:
                 body.refused = answer.refuse
                 try:
                     await self._app(self._cleaned(scope), body, answer)
-                except Exception:
-                    if answer.refusal is None:
-                        raise  # else: what gradio makes of a body that we broke off
+                except Exception as error:  # noqa: BLE001  (raised again, if it is ours)
+                    if answer.refusal is None:  # else: what it makes of a body that we broke off
+                        raise _not_a_call(request, error) from None
             if answer.refusal is not None:
                 raise answer.refusal
         except RefusedError as refused:
@@ -155,7 +157,7 @@ class _Answer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._started = False
+        self._started = self._fault = False
         self.refusal: RefusedError | None = None
 
     def refuse(self, refusal: RefusedError) -> None:
@@ -163,9 +165,12 @@ class _Answer:
         self.refusal = self.refusal or refusal
 
     async def __call__(self, message: Message) -> None:
-        if self.refusal is not None and not self._started:
+        if (self.refusal is not None or self._fault) and not self._started:
             return
         if message["type"] == "http.response.start":
+            if _is_of_a_fault(message):  # what raised it follows, and we say it better
+                self._fault = True
+                return
             self._started = True
             names = {k.lower() for k, _ in message["headers"]}
             ours = [(k.encode(), v.encode()) for k, v in _HEADERS.items()]
@@ -177,7 +182,7 @@ class _Answer:
         """Answer in one line; the connection ends, so that no more of the body is read."""
         if self._started:
             return
-        self.refusal = None
+        self.refusal, self._fault = None, False
         text = json.dumps({"detail": refusal.why, "error": refusal.why}).encode()
         head = [
             (b"content-type", b"application/json"),
@@ -186,6 +191,40 @@ class _Answer:
         ]
         await self({"type": "http.response.start", "status": refusal.status, "headers": head})
         await self({"type": "http.response.body", "body": text})
+
+
+def _not_a_call(request: Request, error: Exception) -> Exception:
+    """Return the refusal of a call that gradio could not even begin; else the error itself.
+
+    It looks names and arguments up without asking whether they are there.
+    """
+    if request.method != "POST" or request.is_upload or isinstance(error, _OURS):
+        return error
+    return RefusedError(
+        400, "there is no such endpoint, or it takes other arguments: /gradio_api/info has them"
+    )
+
+
+def _is_of_a_fault(message: Message) -> bool:
+    """Whether an answer is what Starlette says of an error before it raises it."""
+    kind: bytes = dict(message["headers"]).get(b"content-type", b"")
+    return bool(message["status"] == 500) and kind.startswith(b"text/plain")
+
+
+def _mended(send: Send) -> Send:
+    """Return a way for gradio's events that gives a cancelled job an end that its page reads.
+
+    It ends one with no data at all, on which its own script fails and shows "Error".
+    """
+
+    async def through(message: Message) -> None:
+        body = message.get("body", b"")
+        if b'"process_completed"' in body:
+            body = body.replace(b'"output":{}', b'"output":{"data":[]}')
+            message = {**message, "body": body}
+        await send(message)
+
+    return through
 
 
 def _ignore(_: RefusedError) -> None:

@@ -19,6 +19,7 @@ from ..work.corpus import Corpus
 
 Updates = list[Any]
 Number = Any  # what a control for numbers sends: int or float, and None where it was emptied
+Name = Any  # what a caller sends for a name: text, as a rule
 STATE_SECONDS = 1800  # what a visitor made is forgotten after that long without a change
 PROGRESS = gr.Progress()  # the default that gradio looks for; it holds nothing of a visitor
 
@@ -37,7 +38,7 @@ class Hall:
     shelf: Shelf
     corpus: Corpus | None = None
 
-    def facts(self, name: str | None) -> Facts:
+    def facts(self, name: Name) -> Facts:
         """Return what a model is.
 
         Raises:
@@ -45,6 +46,8 @@ class Hall:
         """
         if not name:
             raise ConfigError("no model is chosen: choose one at the top of the page")
+        if not isinstance(name, str):
+            raise ConfigError(f"a model is chosen by its name, not by {str(name)[:40]}")
         return self.shelf.facts(name)
 
     def read(self, path: str | None) -> Recording:

@@ -27,7 +27,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     names = hall.shelf.names()
     models = gr.Dropdown(
         names,
-        value=names[:3],
+        value=first(hall),
         multiselect=True,
         max_choices=MOST,
         label="Models to compare",
@@ -50,14 +50,22 @@ def build(hall: Hall, desk: Desk) -> Panel:
     return Panel()
 
 
+def first(hall: Hall) -> list[str]:
+    """Return the models to begin with: three that have codes, which have a rate to compare by."""
+    known = sorted(hall.shelf.models(), key=lambda facts: not facts.is_discrete)
+    return [facts.name for facts in known[:3]]
+
+
 def _results() -> list[Any]:
     note = gr.HTML(elem_id="compare-note")
     table = gr.Dataframe(
         label="Rate and distortion, model by model",
         interactive=False,
         type="array",
+        wrap=True,
         visible=False,
         elem_id="compare-table",
+        elem_classes="scrolls",
     )
     drawn = image("Distortion over rate (bit/s): further down and left is better", "compare-plot")
     gr.Markdown("**Listen**: play one, then another; all are equally loud.", elem_classes="note")

@@ -10,7 +10,7 @@ from audiovq.errors import ConfigError
 from .. import pictures
 from ..facts import Facts
 from ..work import edit as work
-from ._common import STATE_SECONDS, Desk, Hall, Number, Panel, Updates, answering
+from ._common import STATE_SECONDS, Desk, Hall, Name, Number, Panel, Updates, answering
 from ._parts import image, player, show, wav
 
 ABOUT = (
@@ -87,12 +87,12 @@ def build(hall: Hall, desk: Desk) -> Panel:
 
 
 def wish_of(
-    operation: str, start: Number, end: Number, other_start: Number, other_end: Number,
+    operation: Name, start: Number, end: Number, other_start: Number, other_end: Number,
     times: Number, width: Number,
 ) -> work.Edit:  # fmt: skip
     """Return an edit as the controls state it."""
     return work.Edit(
-        operation=operation,
+        operation=str(operation),
         start=float(start or 0),
         end=float(end or 0),
         other_start=float(other_start or 0),
@@ -190,8 +190,10 @@ def _shown(session: Session, facts: Facts) -> Updates:
     first, last = session.steps[0], session.steps[-1]
     previous = session.steps[-2] if len(session.steps) > 1 else first
     drawn = show(pictures.edited(previous, last, facts.frame_rate), "edit")
+    edits = len(session.steps) - 1
     told = (
-        f"{len(session.steps) - 1} edits that can be taken back; {last.codes.shape[-1]} frames, "
+        f"{edits} {'edit' if edits == 1 else 'edits'} that can be taken back; "
+        f"{last.codes.shape[-1]} frames, "
         f"{last.recording.seconds:.2f} s (at first {first.recording.seconds:.2f} s)"
     )
     return [session, wav(first.recording, "before"), wav(last.recording, "edited"), drawn, told]

@@ -27,7 +27,8 @@ def build(hall: Hall, desk: Desk) -> Panel:
     missing = gr.Markdown("", visible=False, elem_classes="missing", elem_id="generate-missing")
     prior = gr.Dropdown(
         label="Prior",
-        info="What draws the codes; trained on those of the model above.",
+        info="What draws the codes. In brackets: its kind of network, and how long it was trained; "
+        "another kind or a longer training draws other speech from the same codes.",
         elem_id="generate-prior",
         **_priors(hall, None),
     )

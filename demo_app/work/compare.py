@@ -7,6 +7,7 @@ from audiovq.autoencoder import Autoencoder
 from audiovq.errors import AudioVQError, ConfigError
 from audiovq.eval.values import METRICS
 
+from ..guard import friendly
 from ..sound import Recording, checked
 from .loudness import matched
 from .resynthesise import Resynthesis, resynthesise
@@ -120,7 +121,7 @@ def _each(
         try:
             results[name] = resynthesise(load(name), recording, codebooks.get(name))
         except AudioVQError as error:  # the others are not of worse use for it
-            failed[name] = str(error)
+            failed[name] = friendly(error)
         (original, _), *heard = matched(recording, [r.reconstruction for r in results.values()])
         yield Comparison(
             original=original,

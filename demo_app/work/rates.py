@@ -25,7 +25,7 @@ _ABOUT = {
         "repeats removed: runs per second times the entropy of code and duration in this "
         "recording; too low for a short one, as above"
     ),
-    "packed": "the bytes of the .avq file that `audiovq encode` writes, its header included",
+    "packed": "the bytes of the .avq file that audiovq encode writes, its header included",
     "prior": (
         "the bytes of the .avq file that is written with a trained prior, its header included; "
         "the prior itself, which the receiver needs too, is not counted"

@@ -187,7 +187,7 @@ def _notes(model: Autoencoder, rows: int) -> tuple[str, ...]:
     if model.bottleneck.has_rate:
         found.append(
             "what is heard and scored is a sample of the posterior, which the KL rate pays for; "
-            "`audiovq resynth` gives its mean"
+            "audiovq resynth gives its mean"
         )
     if rows < model.num_codebooks and getattr(model.config.bottleneck, "dropout", None) == 0:
         found.append("this model was trained without codebook dropout: for no fewer codebooks")

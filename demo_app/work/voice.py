@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from audiovq import audio
 from audiovq.autoencoder import Autoencoder
-from audiovq.errors import AudioError
+from audiovq.errors import AudioError, ConfigError
 from audiovq.eval.reconstruction import Scorer
 
 from ..sound import Recording, checked
@@ -48,6 +48,12 @@ def convert(model: Autoencoder, recording: Recording, speaker: str | None) -> Co
         ConfigError: the model takes no speakers, or does not know this one.
         AudioError: the recording is empty or not finite.
     """
+    if speaker is not None and model.speakers and speaker not in model.speakers:
+        shown = ", ".join(model.speakers[:8])
+        raise ConfigError(
+            f"no voice {speaker[:40]!r} in this model; it has {len(model.speakers)}: {shown}"
+            f"{' ...' * (len(model.speakers) > 8)}"
+        )
     condition = model.speaker_index([speaker])
     original = checked(recording).at(model.sample_rate)
     x = original.x.to(next(model.parameters()).device)

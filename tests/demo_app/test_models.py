@@ -3,11 +3,13 @@ import threading
 import pytest
 import torch
 
+import audiovq
 from audiovq import registry
 from audiovq.errors import CheckpointError, ConfigError
 from audiovq.prior import TrainedPrior
 from audiovq.prior._part import choose
 from demo_app.models import Shelf
+from tests import boxes
 from tests.coding.with_prior import prior_of
 from tests.helpers import SMALL, small_model, voices_model
 
@@ -179,3 +181,64 @@ def test_making_a_shelf_leaves_the_random_state_alone(folder):
     before = torch.random.get_rng_state()
     Shelf([folder], shipped=False, warm=False).models()
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.fixture
+def box(monkeypatch, tmp_path):
+    """Untrained stand-ins for the four models that come with the package, by their names."""
+    made = {"vq-50hz": small_model(), "rvq-50hz": small_model(RVQ), "vae-50hz": small_model("vae")}
+    for name, model in made.items():
+        model.save(tmp_path / name, half=True)
+        boxes.write(tmp_path / name, words=boxes.WORDS, of="")
+    prior = boxes.tiny_prior(audiovq.load(tmp_path / "vq-50hz"))
+    prior.save(tmp_path / "wavenet-50hz", half=True)
+    boxes.write(tmp_path / "wavenet-50hz", words=boxes.WORDS, of="vq-50hz")
+    boxes.use(monkeypatch, tmp_path)
+
+
+def test_the_models_that_come_with_the_package_are_there_by_their_short_names(box, folder):
+    shelf = Shelf([], warm=False)
+    assert set(shelf.names()) == {"vq-50hz", "rvq-50hz", "vae-50hz"}
+    assert shelf.notes == {}
+    assert shelf.with_priors() == ["vq-50hz"]
+    assert [p.name for p in shelf.priors("vq-50hz")] == ["wavenet-50hz"]
+    assert shelf.model("rvq-50hz").num_codebooks == 3
+    both = Shelf([folder], warm=False).names()
+    assert set(both[:3]) == set(shelf.names())  # ours first, then the visitor's
+    assert "vq" in both
+
+
+def test_the_page_opens_with_a_model_that_shows_what_a_panel_is_for(box):
+    pytest.importorskip("gradio")
+    from demo_app import app
+    from demo_app.panels import compare
+    from demo_app.settings import Settings
+
+    hall = app.hall_of(Settings())
+    blocks = app.page(hall)
+    values = {b.elem_id: b.value for b in blocks.blocks.values() if getattr(b, "elem_id", None)
+              in {"model", "compare-models"}}  # fmt: skip
+    assert values["model"] == "rvq-50hz"
+    assert values["compare-models"] == ["rvq-50hz", "vq-50hz", "vae-50hz"] == compare.first(hall)
+    opened = {panel: app.first(hall, panel) for panel in app.PANELS}
+    assert opened == {
+        "resynthesise": "rvq-50hz", "compare": "rvq-50hz", "units": "vq-50hz", "edit": "vq-50hz",
+        "voice": "rvq-50hz", "generate": "vq-50hz",
+    }  # fmt: skip
+
+
+def test_priors_of_one_model_can_be_told_apart(tmp_path):
+    model = small_model("vq_ema")
+    model.save(tmp_path / "vq")
+    for name, steps in (("short", 20), ("long", 4000)):
+        prior_of(model).save(tmp_path / name / "model")
+        (tmp_path / name / "config.yaml").write_text(f"train: {{max_steps: {steps}}}\n")
+    prior_of(model).save(tmp_path / "bare")
+    (tmp_path / "bare" / "config.yaml").write_text("- [")
+    found = {p.name: p.title for p in Shelf([tmp_path], shipped=False, warm=False).priors("vq")}
+    kind = found["bare"].removeprefix("bare (").removesuffix(")")
+    assert found == {
+        "bare": f"bare ({kind})",
+        "long": f"long ({kind}, 4,000 steps)",
+        "short": f"short ({kind}, 20 steps)",
+    }

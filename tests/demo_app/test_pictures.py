@@ -73,6 +73,17 @@ def test_units_are_drawn_where_they_are_and_the_chosen_ones_marked():
     assert not figure.axes[0].texts or len(found.units) <= pictures.MOST_LABELS
 
 
+def test_many_units_leave_the_spectrogram_to_be_seen():
+    fewer = [pictures._faintness(n) for n in (1, 100, 200, pictures.MOST_LINES, 500, 3000)]
+    assert fewer == sorted(fewer, reverse=True)
+    assert (fewer[0], fewer[-2]) == (0.6, 0.0)
+    found = units(VQ, X)
+    many = replace(found, units=found.units * (1 + 500 // len(found.units)))
+    assert len(many.units) > pictures.MOST_LINES
+    assert not pictures.units(many).axes[0].lines
+    assert pictures.units(many, found.units[0].codes).axes[0].patches
+
+
 def test_an_edit_shows_what_it_changed():
     start = begin(VQ, X)
     found = edit(VQ, start, Edit(operation="repeat", start=0.0625, end=0.125, times=2))

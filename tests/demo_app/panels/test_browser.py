@@ -186,7 +186,7 @@ def test_edit(screen, recording, models, x):
     page.run()
     assert len(page.heard("edit-after", after)[0]) == len(heard) - 20 * 320
     page.run("undo")
-    page.page.wait_for_selector("text=1 edits that can be taken back")
+    page.page.wait_for_selector("text=1 edit that can be taken back")
     page.run("over")
     page.page.wait_for_selector("text=0 edits that can be taken back")
     page.run("undo")

@@ -1,6 +1,7 @@
 """The named endpoints, as a program uses them, against what the library gives."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from audiovq import audio
 from tests.demo_app.panels.conftest import SPEAKERS, needs_gradio
+from tests.demo_app.small import Visitor, file_at
 
 pytestmark = needs_gradio
 NAMES = ("models", "resynthesise", "compare", "units", "occurrences", "edit", "voice", "generate")
@@ -156,6 +158,49 @@ def test_mistakes_are_told_in_one_line(client, given, arguments, endpoint, words
     assert "\n" not in line
     assert "went wrong" not in line
     assert "Traceback" not in line
+
+
+WRONG = {  # endpoint, arguments after the recording (None: of no recording), words of the answer
+    "no such model": ("units", ["elsewhere"], "no model 'elsewhere' here"),
+    "a model that is no name": ("units", [{"a": 1}], "chosen by its name"),
+    "too few": ("units", [], "1 arguments are given; units takes 2"),
+    "empty": ("resynthesise", ["layers", None], "Codebooks must be a whole number"),
+    "text": ("resynthesise", ["layers", "two"], "Codebooks must be a whole number"),
+    "a fraction": ("resynthesise", ["layers", 1.5], "not 1.5"),
+    "huge": ("resynthesise", ["layers", 1e300], "not 1e+300"),
+    "NaN": ("resynthesise", ["layers", float("nan")], "not nan"),
+    "no names": ("compare", [None], "models must be a list of names"),
+    "no such unit": ("occurrences", ["plain", 8], "codes from 0 to 7"),
+    "no such edit": ("edit", ["plain", "x", 0, 0.5, 0, 0, 2, 5], "no edit 'x'"),
+    "no such voice": ("voice", ["voices", "zed"], "it has 3: ann, bob, cem"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_arguments_are_told_and_leave_nothing_in_the_log(
+    case, server, recording, capfd, caplog
+):
+    endpoint, arguments, words = WRONG[case]
+    visitor = Visitor(server)
+    stored = file_at(visitor.upload(recording.read_bytes()).json()[0])
+    body = json.dumps({"data": [stored, *arguments]})
+    asked = visitor.http.post(
+        f"{visitor.api}/call/{endpoint}", content=body, headers={"content-type": "application/json"}
+    )
+    told = visitor.http.get(f"{visitor.api}/call/{endpoint}/{asked.json()['event_id']}").text
+    assert "event: error" in told
+    assert words in json.loads(told.split("data: ")[1])["error"]
+    assert "Traceback" not in "".join(capfd.readouterr())
+    assert not [r for r in caplog.records if r.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("path", ["call/nowhere", "call/v2/nowhere", "call/v2/units"])
+def test_a_call_of_nothing_is_refused(path, server, capfd):
+    visitor = Visitor(server)
+    answer = visitor.http.post(f"{visitor.api}/{path}", json={"data": [], "nothing": 1})
+    assert answer.status_code == 400
+    assert "no such endpoint" in answer.json()["error"]
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 def test_a_prior_that_is_not_there(client):

@@ -20,7 +20,7 @@ X = Recording(noise(1, 3900), 16000, "x")  # too short for the slow measures
 
 def load(name):
     if name not in MODELS:
-        raise CheckpointError(f"{name} is damaged: copy it again")
+        raise CheckpointError(f"/srv/models/{name} is damaged: copy it again")
     return MODELS[name]
 
 

@@ -39,7 +39,7 @@ def test_the_nearest_voice_is_found_by_decoding_as_each():
 
 
 def test_what_is_refused():
-    with pytest.raises(ConfigError, match="no speaker 'dan'"):
+    with pytest.raises(ConfigError, match="no voice 'dan'"):
         convert(MODEL, X, "dan")
     plain = folded()
     for call in (lambda: convert(plain, X, None), lambda: nearest(plain, X)):
