@@ -19,7 +19,7 @@ _CSS = """
 .clips figure { margin: 0; }
 .clips audio { width: 100%; height: 38px; }
 .clips figcaption { font-size: 0.8em; color: var(--body-text-color-subdued); }
-.scrolls .table-wrap, .scrolls [role=grid] { overflow-x: auto !important; }
+.scrolls { overflow-x: auto !important; contain: inline-size; } /* a phone scrolls it, not the page */
 .scrolls th, .scrolls td, .scrolls [role=columnheader], .scrolls [role=gridcell] {
   font-size: 0.82em; white-space: normal; min-width: 5.2em; }
 .dark .picture, .dark .picture .image-frame { background: #0b0f19; }
