@@ -8,6 +8,7 @@ _CSS = """
 #title p { color: var(--body-text-color-subdued); margin-top: 0.2em; }
 .note, .note .prose, .note .prose * { color: var(--body-text-color-subdued); }
 .missing { border-left: 3px solid var(--color-accent); padding-left: 0.9em; }
+.missing .missing { border: 0; padding: 0; } /* gradio gives the class to both */
 .picture img { width: 100%; height: auto; padding-top: 30px; } /* under label and buttons */
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 10px; }
 .figures div { background: var(--block-background-fill); border-radius: 8px; padding: 9px 12px;
@@ -19,9 +20,10 @@ _CSS = """
 .clips figure { margin: 0; }
 .clips audio { width: 100%; height: 38px; }
 .clips figcaption { font-size: 0.8em; color: var(--body-text-color-subdued); }
-.scrolls .table-wrap, .scrolls [role=grid] { overflow-x: auto !important; }
+.scrolls { overflow-x: auto !important; contain: inline-size; } /* and not the page */
 .scrolls th, .scrolls td, .scrolls [role=columnheader], .scrolls [role=gridcell] {
-  font-size: 0.82em; white-space: normal; min-width: 5.2em; }
+  font-size: 0.82em; white-space: normal; min-width: 6.2em; }
+.scrolls * { overflow-wrap: normal !important; word-break: normal !important; }
 .dark .picture, .dark .picture .image-frame { background: #0b0f19; }
 .dark .clips audio { color-scheme: dark; }
 @media (max-width: 640px) {

@@ -30,7 +30,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     """Put the panel on the page."""
     gr.Markdown(ABOUT, elem_classes="note")
     missing = gr.Markdown(
-        _DISCRETE, elem_classes="missing", visible=not _is_discrete(hall, desk.model.value)
+        _DISCRETE, elem_classes="missing", visible=_is_missing(hall, desk.model.value)
     )
     codebooks = gr.CheckboxGroup(
         label="Codebooks",
@@ -67,7 +67,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     return Panel(
         [missing, codebooks],
         lambda name: [
-            gr.update(visible=not _is_discrete(hall, name)),
+            gr.update(visible=_is_missing(hall, name)),
             gr.update(**_choices(hall, name)),
         ],
     )
@@ -94,8 +94,8 @@ def _results() -> list[Any]:
     return [state, picture, table, heard, shown, *downloads]
 
 
-def _is_discrete(hall: Hall, name: str | None) -> bool:
-    return bool(name) and hall.shelf.facts(str(name)).is_discrete
+def _is_missing(hall: Hall, name: str | None) -> bool:
+    return name is not None and not hall.shelf.facts(name).is_discrete
 
 
 def _choices(hall: Hall, name: str | None) -> dict[str, Any]:

@@ -118,6 +118,24 @@ def test_compare(screen, recording):
     assert len({s.tobytes() for s in levels}) == 3
 
 
+def test_a_table_of_rates_fits_a_desk_and_scrolls_on_a_phone(screen, recording):
+    page = screen("compare", width=1200)
+    page.upload(recording)
+    page.run()
+    page.link("compare-player-3")
+    page.table("compare-table")
+    place = "e => { const r = e.getBoundingClientRect(); return [r.left, r.right]; }"
+    table = page.page.locator("#compare-table")
+    last = table.locator("[role=gridcell]").last
+    for width, fits in ((1200, True), (390, False)):
+        page.page.set_viewport_size({"width": width, "height": 900})
+        page.page.wait_for_timeout(300)
+        assert page.wider_than_page() <= 0
+        assert (last.evaluate(place)[1] <= table.evaluate(place)[1] + 1) is fits
+    table.evaluate("e => { e.scrollLeft = 10000; }")
+    assert last.evaluate(place)[1] <= 390
+
+
 def test_units(screen, recording, models, x):
     page = screen("units")
     page.upload(recording)

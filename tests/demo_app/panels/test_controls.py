@@ -80,6 +80,10 @@ def test_a_server_without_models_says_what_to_do(tmp_path, monkeypatch):
     (told,) = [b for b in blocks.blocks.values() if b.elem_id == "no-models"]
     assert isinstance(told, gr.Markdown)
     assert "--models" in told.value
+    said = [
+        str(b.value) for b in blocks.blocks.values() if isinstance(b, gr.Markdown) and b.visible
+    ]
+    assert not [words for words in said if "is continuous" in words]
     with pytest.raises(ConfigError, match="no model is chosen"):
         hall.facts(None)
 
