@@ -132,7 +132,13 @@ def test_a_table_of_rates_fits_a_desk_and_scrolls_on_a_phone(screen, recording):
         page.page.wait_for_timeout(300)
         assert page.wider_than_page() <= 0
         assert (last.evaluate(place)[1] <= table.evaluate(place)[1] + 1) is fits
-    table.evaluate("e => { e.scrollLeft = 10000; }")
+    last.evaluate(
+        """e => {
+          while (e.scrollWidth <= e.clientWidth || getComputedStyle(e).overflowX !== "auto")
+            e = e.parentElement;
+          e.scrollLeft = 10000;
+        }"""
+    )
     assert last.evaluate(place)[1] <= 390
 
 
