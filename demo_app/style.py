@@ -55,7 +55,7 @@ def looks() -> dict[str, Any]:
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_800",
         link_text_color="*primary_700",
     )
     return {"theme": theme, "css": _CSS}

@@ -85,7 +85,8 @@ def test_again_with_other_figures_changes_the_card_and_no_weight(made, speech, t
     assert text.count("audiovq evaluate vq-50hz MANIFEST") == 2
 
 
-def test_mistakes(speech, tmp_path):
+def test_mistakes(speech, tmp_path, monkeypatch):
+    boxes.use(monkeypatch, tmp_path / "empty")
     with pytest.raises(ConfigError, match="prior of the codes of vq-50hz, which is not at"):
         RECIPE.main(config("wavenet_50hz", speech, tmp_path, PRIOR))
     with pytest.raises(ConfigError, match="manifest is missing"):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 FLOOR = 1e-5  # magnitudes below this count as this, so that silence has a finite logarithm
 # Complex distances: the power to which magnitudes are raised, and the magnitude below which bins
-# are no longer raised, so that gradients stay finite (with a window of 512, tones of -94 dBFS).
+# are no longer raised, so that gradients stay finite (with a window of 512, tones of -102 dBFS).
 _COMPRESSION = 0.5
 _COMPLEX_FLOOR = 1e-3
 
@@ -108,8 +108,11 @@ def complex_distance(
     silence gets, and unrelated phases get more. Without a term that knows phases a decoder has no
     reason to give a voice its pitch: the same level of another period is as good.
 
-    Source: Braun & Tashev 2021 (arXiv:2009.12286), eq. 5, the complex term, there with an exponent
-    of 0.3; relative to the target's energy, so that no level of recording weighs more.
+    It has no upper bound: sound where the target is silent costs as much as it is louder.
+
+    Source: Braun & Tashev 2021 (arXiv:2009.12286), whose compressed complex term stands beside one
+    of magnitudes, with an exponent of 0.3. Here it is relative to the target's energy, so that
+    quiet recordings weigh as much as loud ones.
     """
     (a, a_imag), (b, b_imag) = _compressed(target), _compressed(estimate)
     real = _real(a, frames)

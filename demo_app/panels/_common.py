@@ -96,6 +96,19 @@ def answering() -> Iterator[None]:
         raise refusal(error) from None
 
 
+@contextmanager
+def telling() -> Iterator[None]:
+    """As `answering`, on the page: the line is shown, and nothing that is there changes.
+
+    An error would be marked on every result until the same button works, whatever else changes.
+    """
+    try:
+        with answering():
+            yield
+    except gr.Error as error:
+        gr.Warning(error.message, title=error.title)
+
+
 def refusal(error: Exception) -> gr.Error:
     """Return what a visitor is shown instead of an error."""
     line = html.escape(guard.friendly(error), quote=False)

@@ -49,10 +49,14 @@ def show(figure: "Figure", name: str) -> Any:
     return gr.update(value=picture(figure, name), visible=True)
 
 
-def run_and_cancel(label: str, elem_id: str) -> tuple[gr.Button, gr.Button]:
-    """Return the two buttons of long work."""
+def run_and_cancel(
+    label: str, elem_id: str, *, interactive: bool = True
+) -> tuple[gr.Button, gr.Button]:
+    """Return the two buttons of long work, the first of which can be pressed or not yet."""
     with gr.Row():
-        run = gr.Button(label, variant="primary", scale=3, elem_id=f"{elem_id}-run")
+        run = gr.Button(
+            label, variant="primary", scale=3, interactive=interactive, elem_id=f"{elem_id}-run"
+        )
         stop = gr.Button("Cancel", scale=1, elem_id=f"{elem_id}-stop")
     return run, stop
 

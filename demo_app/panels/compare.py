@@ -11,7 +11,7 @@ from audiovq.errors import ConfigError
 from .. import pictures
 from ..work import compare as work
 from ..work.loudness import HOW
-from ._common import PROGRESS, Desk, Hall, Panel, Updates, answering
+from ._common import PROGRESS, Desk, Hall, Panel, Updates, telling
 from ._parts import image, player, run_and_cancel, show, wav
 
 ABOUT = (
@@ -39,12 +39,13 @@ def build(hall: Hall, desk: Desk) -> Panel:
 
     @no_type_check  # which would hide from gradio that it is a generator
     def go(path: str | None, chosen: Sequence[str], progress: Any = PROGRESS) -> Iterator[Updates]:
-        with answering():
+        with telling():
             yield from _run(hall, path, chosen, progress)
 
     running = run.click(
         go, [desk.recording, models], outputs,
-        show_progress_on=outputs[:2], api_visibility="private",
+        show_progress_on=outputs[2:4],  # always there: the note, the first player
+        api_visibility="private",
     )  # fmt: skip
     stop.click(None, cancels=[running], api_visibility="private")
     return Panel()

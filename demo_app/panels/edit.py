@@ -10,7 +10,7 @@ from audiovq.errors import ConfigError
 from .. import pictures
 from ..facts import Facts
 from ..work import edit as work
-from ._common import STATE_SECONDS, Desk, Hall, Name, Number, Panel, Updates, answering
+from ._common import STATE_SECONDS, Desk, Hall, Name, Number, Panel, Updates, telling
 from ._parts import image, player, show, wav
 
 ABOUT = (
@@ -59,19 +59,23 @@ def build(hall: Hall, desk: Desk) -> Panel:
         over = gr.Button("Start over", elem_id="edit-over")
     state = gr.State(None, time_to_live=STATE_SECONDS)
     outputs = [state, *_results()]
+    nothing = [gr.skip()] * len(outputs)
 
     def apply(session: Session | None, path: str | None, name: str | None, *values: Any) -> Updates:
-        with answering():
+        with telling():
             return _apply(hall, session, path, name, wish_of(*values))
+        return nothing
 
     def back(session: Session | None) -> Updates:
-        with answering():
+        with telling():
             return _back(hall, session)
+        return nothing
 
     def fresh(path: str | None, name: str | None) -> Updates:
-        with answering():
+        with telling():
             facts = hall.facts(name)
             return _shown(_begun(hall, path, facts), facts)
+        return nothing
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress_on": outputs[1:3]}
     run.click(apply, [state, desk.recording, desk.model, *inputs], outputs, **private)

@@ -8,7 +8,7 @@ import gradio as gr
 from audiovq.errors import ConfigError
 
 from ..work import generate as work
-from ._common import PROGRESS, Desk, Hall, Number, Panel, Updates, answering
+from ._common import PROGRESS, Desk, Hall, Number, Panel, Updates, telling
 from ._parts import player, run_and_cancel, wav
 
 ABOUT = (
@@ -46,7 +46,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
         path: str | None, name: str | None, chosen: str | None, *values: Any,
         progress: Any = PROGRESS,
     ) -> Iterator[Updates]:  # fmt: skip
-        with answering():
+        with telling():
             yield from _run(hall, path, name, chosen, values, progress)
 
     private: dict[str, Any] = {"api_visibility": "private"}
@@ -60,8 +60,12 @@ def build(hall: Hall, desk: Desk) -> Panel:
         show_progress="hidden", **private,
     )  # fmt: skip
     return Panel(
-        [missing, prior],
-        lambda name: [gr.update(**_missing(hall, name)), gr.update(**_priors(hall, name))],
+        [missing, prior, run],
+        lambda name: [
+            gr.update(**_missing(hall, name)),
+            gr.update(**_priors(hall, name)),
+            gr.update(interactive=bool(name) and bool(hall.shelf.priors(str(name)))),
+        ],
     )
 
 

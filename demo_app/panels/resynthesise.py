@@ -8,7 +8,7 @@ import gradio as gr
 from .. import pictures
 from ..facts import Facts
 from ..work import resynthesise as work
-from ._common import PROGRESS, Desk, Hall, Number, Panel, Updates, answering
+from ._common import PROGRESS, Desk, Hall, Number, Panel, Updates, telling
 from ._parts import figures, file, image, plain, player, run_and_cancel, show, wav
 
 ABOUT = (
@@ -36,7 +36,7 @@ def build(hall: Hall, desk: Desk) -> Panel:
     def go(
         path: str | None, name: str | None, count: Number, progress: Any = PROGRESS
     ) -> Iterator[Updates]:
-        with answering():
+        with telling():
             yield from _run(hall, path, name, count, progress)
 
     shared: dict[str, Any] = {

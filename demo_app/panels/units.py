@@ -11,7 +11,7 @@ import gradio as gr
 from audiovq.errors import ConfigError
 
 from ..work import units as work
-from ._common import PROGRESS, STATE_SECONDS, Desk, Hall, Number, Panel, Updates, answering
+from ._common import PROGRESS, STATE_SECONDS, Desk, Hall, Number, Panel, Updates, telling
 from ._occurrences import View, chosen, drawn
 from ._parts import figures, file, image, run_and_cancel
 
@@ -44,22 +44,23 @@ def build(hall: Hall, desk: Desk) -> Panel:
     )  # fmt: skip
     run, stop = run_and_cancel("Find the units", "units")
     outputs = _results()
-    state, picture, table, heard = outputs[:4]
+    state, picture, table, heard, shown = outputs[:5]
 
     @no_type_check  # which would hide from gradio that it is a generator
     def go(
         path: str | None, name: str | None, rows: Sequence[str], progress: Any = PROGRESS
     ) -> Iterator[Updates]:
-        with answering():
+        with telling():
             yield from _run(hall, path, name, rows, progress)
 
     def click(view: View | None, zoom: Number, event: gr.SelectData) -> Updates:
-        with answering():
+        with telling():
             return chosen(hall, view, event.row_value or event.index, float(zoom or 0))
+        return [gr.skip()] * 3
 
     running = run.click(
         go, [desk.recording, desk.model, codebooks], outputs,
-        show_progress_on=[picture, table], api_visibility="private",
+        show_progress_on=[shown], api_visibility="private",
     )  # fmt: skip
     stop.click(None, cancels=[running], api_visibility="private")
     for place in (table, picture):
@@ -83,6 +84,7 @@ def _results() -> list[Any]:
         max_height=360,
         visible=False,
         elem_id="units-table",
+        elem_classes="scrolls",
     )
     heard = gr.HTML(elem_id="units-clips")
     shown = gr.HTML(elem_id="units-figures")

@@ -9,7 +9,7 @@ from audiovq.errors import ConfigError
 
 from .. import pictures
 from ..work import voice as work
-from ._common import PROGRESS, Desk, Hall, Panel, Updates, answering
+from ._common import PROGRESS, Desk, Hall, Panel, Updates, telling
 from ._parts import image, player, run_and_cancel, show, wav
 
 ABOUT = (
@@ -30,20 +30,20 @@ def build(hall: Hall, desk: Desk) -> Panel:
         elem_id="voice-speaker",
         **_speakers(hall, name),
     )
-    run, stop = run_and_cancel("Convert", "voice")
+    run, stop = run_and_cancel("Convert", "voice", interactive=_knows(hall, name))
     outputs = _results()
-    find, cancel, reference, table = _by_example()
+    example, (find, cancel, reference, table) = _by_example(shown=_knows(hall, name))
 
     @no_type_check  # which would hide from gradio that it is a generator
     def go(
         path: str | None, name: str | None, wanted: str | None, progress: Any = PROGRESS
     ) -> Iterator[Updates]:
-        with answering():
+        with telling():
             yield from _run(hall, path, name, wanted, progress)
 
     @no_type_check  # which would hide from gradio that it is a generator
     def seek(path: str | None, name: str | None, progress: Any = PROGRESS) -> Iterator[Updates]:
-        with answering():
+        with telling():
             yield from _find(hall, path, name, progress)
 
     private: dict[str, Any] = {"api_visibility": "private"}
@@ -52,8 +52,13 @@ def build(hall: Hall, desk: Desk) -> Panel:
     seeking = find.click(seek, [reference, desk.model], [table, speaker], **private)
     cancel.click(None, cancels=[seeking], **private)
     return Panel(
-        [missing, speaker],
-        lambda name: [gr.update(**_missing(hall, name)), gr.update(**_speakers(hall, name))],
+        [missing, speaker, run, example],
+        lambda name: [
+            gr.update(**_missing(hall, name)),
+            gr.update(**_speakers(hall, name)),
+            gr.update(interactive=_knows(hall, name)),
+            gr.update(visible=_knows(hall, name)),
+        ],
     )
 
 
@@ -65,8 +70,10 @@ def _results() -> list[Any]:
     return [original, result, drawn]
 
 
-def _by_example() -> tuple[gr.Button, gr.Button, gr.Audio, gr.Dataframe]:
-    with gr.Accordion("Choose the voice by a recording", open=False):
+def _by_example(
+    *, shown: bool
+) -> tuple[gr.Accordion, tuple[gr.Button, gr.Button, gr.Audio, gr.Dataframe]]:
+    with gr.Accordion("Choose the voice by a recording", open=False, visible=shown) as example:
         gr.Markdown(
             "The model knows a table of voices and cannot take on any other. Each of them is "
             "tried on this recording; the one that it is reproduced best with is chosen above.",
@@ -88,11 +95,15 @@ def _by_example() -> tuple[gr.Button, gr.Button, gr.Audio, gr.Dataframe]:
             visible=False,
             elem_id="voice-table",
         )
-    return find, cancel, reference, table
+    return example, (find, cancel, reference, table)
+
+
+def _knows(hall: Hall, name: str | None) -> bool:
+    return bool(name) and bool(hall.shelf.facts(str(name)).speakers)
 
 
 def _missing(hall: Hall, name: str | None) -> dict[str, Any]:
-    if name and hall.shelf.facts(name).speakers:
+    if _knows(hall, name):
         return {"value": "", "visible": False}
     able = [f.name for f in hall.shelf.models() if f.speakers]
     if able:

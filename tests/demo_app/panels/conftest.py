@@ -13,6 +13,7 @@ from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.config import parse
 from audiovq.prior import TrainedPrior
 from audiovq.prior._release import About
+from tests import boxes
 
 EXAMPLE = Path(__file__).parents[3] / "demo_app" / "examples" / "LJ001-0011.flac"
 SPEAKERS = ("ann", "bob", "cem")
@@ -82,15 +83,18 @@ def folder(models, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(folder):
-    """The demo, on a free port."""
+def server(folder, tmp_path_factory):
+    """The demo, on a free port, with these models and none that come with the package."""
     from demo_app import app, serve, style
     from demo_app.settings import Settings
 
     settings = Settings(
         port=0, models=(folder,), max_seconds=5.0, requests_per_second=1000, burst=10000
     )
-    with serve.launch(app.build, settings, style.looks()) as running:
+    with pytest.MonkeyPatch.context() as patch:
+        boxes.use(patch, tmp_path_factory.mktemp("box"))
+        running = serve.launch(app.build, settings, style.looks())
+    with running:
         yield running
 
 
