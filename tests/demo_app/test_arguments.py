@@ -1,5 +1,8 @@
+import asyncio
 import json
 import math
+import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -68,3 +71,21 @@ def test_what_passes_can_be_counted_with(value):
         assert "\n" not in str(error)  # noqa: PT017
     else:
         assert int(value) in range(257)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [("b", "not in the list"), ({"a": []}, "not in the list|not of the kind")]
+)
+def test_what_gradio_refuses_itself_is_not_logged_either(value, words):
+    import gradio as gr
+
+    from demo_app.arguments import Page
+
+    with Page() as page:
+        gr.Button().click(lambda _: None, gr.Dropdown(["a"], value="a"), None)
+    (function,) = page.fns.values()
+    with ThreadPoolExecutor() as pool:  # the browser's loop may run in this thread
+        found = pool.submit(asyncio.run, page.preprocess_data(function, [value], None)).exception()
+    assert isinstance(found, gr.Error)
+    assert not found.print_exception
+    assert re.search(words, found.message)
