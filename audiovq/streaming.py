@@ -42,7 +42,7 @@ class Stream:
         self,
         model: "Autoencoder",
         batch: int = 1,
-        condition: Int[Tensor, "B"] | None = None,
+        condition: Tensor | None = None,
     ) -> None:
         if batch < 1:
             raise ConfigError(f"batch={batch} given; at least 1 recording is needed")

@@ -70,7 +70,7 @@ def decode(
     model: "Autoencoder",
     z: Float[Tensor, "B D T"],
     state: State,
-    condition: Int[Tensor, "B"] | None = None,
+    condition: Tensor | None = None,
 ) -> tuple[Float[Tensor, "B 1 L"], State]:
     """Return the samples of the next frames of what `embed` returns, and the new state."""
     with without_autocast(z.device):

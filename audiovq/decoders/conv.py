@@ -1,7 +1,6 @@
 """Convolutional decoder to waveforms."""
 
 import math
-from collections.abc import Callable, Sequence
 
 from jaxtyping import Float
 from pydantic import Field
@@ -21,7 +20,7 @@ from audiovq.nn.conv import (
     weight_norm,
 )
 from audiovq.nn.residual import ResidualUnit
-from audiovq.nn.stepping import State
+from audiovq.nn.stepping import Films, State, same
 
 
 class Config(ComponentConfig):
@@ -86,18 +85,18 @@ class ConvDecoder(Decoder):
     def initial_state(self, batch: int, like: Tensor) -> State:
         """Return one tensor per layer with a past: first, then each stage's, then last."""
         stages = (p for s in self.stages for p in s.initial_state(batch, like))  # type: ignore[operator]
-        ends = (layer.initial_state(batch, like) for layer in (self.first, self.last))
-        return next(ends), *stages, next(ends)
+        first, last = (layer.initial_state(batch, like) for layer in (self.first, self.last))
+        return first, *stages, last
 
     def step(
         self, z: Float[Tensor, "B D T"], state: State, context: Context = Context()
     ) -> tuple[Float[Tensor, "B 1 L"], State]:
         """Decode the next T frames; return the new state as well."""
         del context
-        return self.step_with([_same] * len(self.widths), z, state)
+        return self.step_with([same] * len(self.widths), z, state)
 
     def step_with(
-        self, films: Sequence[Callable[[Tensor], Tensor]], z: Float[Tensor, "B D T"], state: State
+        self, films: Films, z: Float[Tensor, "B D T"], state: State
     ) -> tuple[Float[Tensor, "B 1 L"], State]:
         """Decode the next T frames; what comes out at each rate goes through that rate's film."""
         y, past = self.first.step(z, state[0])
@@ -116,10 +115,6 @@ class ConvDecoder(Decoder):
         for layer in (self.last, *reversed(self.stages), self.first):
             out = layer.input_span(out)  # type: ignore[operator]
         return out
-
-
-def _same(y: Tensor) -> Tensor:
-    return y
 
 
 class _Stage(nn.Module):

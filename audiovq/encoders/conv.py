@@ -75,8 +75,8 @@ class ConvEncoder(Encoder):
     def initial_state(self, batch: int, like: Tensor) -> State:
         """Return one tensor per layer with a past: first, then each stage's, then last."""
         stages = (p for s in self.stages for p in s.initial_state(batch, like))  # type: ignore[operator]
-        ends = (layer.initial_state(batch, like) for layer in (self.first, self.last))
-        return next(ends), *stages, next(ends)
+        first, last = (layer.initial_state(batch, like) for layer in (self.first, self.last))
+        return first, *stages, last
 
     def step(self, x: Float[Tensor, "B 1 L"], state: State) -> tuple[Float[Tensor, "B C T"], State]:
         """Encode the next T * hop_length samples; return the new state as well."""

@@ -10,6 +10,8 @@ weights: here every convolution is one matrix product. As in `lean`, tensors hav
 L), with the channels of a position side by side in memory.
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,6 +20,12 @@ from torch.nn import functional as F
 from audiovq.nn import lean
 
 State = tuple[Tensor, ...]  # of a network: its layers' states in the order of the layers
+Films = Sequence[Callable[[Tensor], Tensor]]  # what scales values between layers, frame by frame
+
+
+def same(x: Tensor) -> Tensor:
+    """Return x: the film of a network that has none."""
+    return x
 
 
 def convolve(
