@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import IO
+from io import BufferedIOBase
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE  # wFormatTag of a WAV file
 
 
 def pipe_blocks(
-    pipe: IO[bytes], form: PipeFormat, rate: int | None, wanted: int, size: int
+    pipe: BufferedIOBase, form: PipeFormat, rate: int | None, wanted: int, size: int
 ) -> Iterator[Float[Tensor, "1 1 _"]]:
     """Yield what comes through a pipe in blocks; the last one may be shorter.
 
@@ -57,7 +57,7 @@ def pipe_blocks(
 
 
 def _raw_blocks(
-    pipe: IO[bytes], form: PipeFormat, channels: int, size: int
+    pipe: BufferedIOBase, form: PipeFormat, channels: int, size: int
 ) -> Iterator[Float[Tensor, "1 1 _"]]:
     kind, scale = ("<i2", 1 / 32768) if form is PipeFormat.s16le else ("<f4", 1.0)
     width = np.dtype(kind).itemsize * channels
@@ -68,7 +68,7 @@ def _raw_blocks(
             yield (x[:, 0] if channels == 1 else x.mean(dim=1)).view(1, 1, -1)
 
 
-def _wav_header(pipe: IO[bytes]) -> tuple[PipeFormat, int, int]:
+def _wav_header(pipe: BufferedIOBase) -> tuple[PipeFormat, int, int]:
     """Read up to the samples; return their format, rate (Hz) and channels."""
     read = _reader(pipe)
     start = read(12)
@@ -89,7 +89,7 @@ def _wav_header(pipe: IO[bytes]) -> tuple[PipeFormat, int, int]:
             found = _wav_format(body)
 
 
-def _reader(pipe: IO[bytes]) -> Callable[[int], bytes]:
+def _reader(pipe: BufferedIOBase) -> Callable[[int], bytes]:
     """Return what reads exactly so many bytes of a header that is not too large."""
     left = _MOST_HEADER
 

@@ -6,8 +6,9 @@ import re
 import signal
 import sys
 from collections.abc import Iterable, Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, cast
 
 import typer
 
@@ -146,7 +147,7 @@ def _blocks(
     from audiovq.streaming_pipe import pipe_blocks
 
     if source == _STANDARD:
-        return pipe_blocks(sys.stdin.buffer, form, rate, sample_rate, size)
+        return pipe_blocks(cast("BufferedIOBase", sys.stdin.buffer), form, rate, sample_rate, size)
     if rate is not None or form is not PipeFormat.wav:
         raise ConfigError(f"--rate and --format are of standard input; {source} states its own")
     audio.probe(source)
