@@ -256,7 +256,7 @@ SIZES = (1, 37, 320, 441, 4000)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ends", [("conv", "conv"), ("stft", "istft")], ids=str)
-def test_on_real_files_it_equals_the_whole(speech_root, ends):
+def test_on_real_files_it_equals_the_whole(speech_root, ends, seconds=1.0):
     """Fresh weights of the default size, codebooks of real speech; five block sizes."""
     if speech_root is None:
         pytest.skip("needs AUDIOVQ_TEST_DATA")
@@ -264,7 +264,7 @@ def test_on_real_files_it_equals_the_whole(speech_root, ends):
     model = default_model(*ends, [audio.load(f, 16000)[..., :64000] for f in files[:8]])
     differ, number, worst = dict.fromkeys(SIZES, 0), 0, 0.0
     for i, file in enumerate(files):
-        x = audio.load(file, 16000)[..., : 16000 + 13 * i]  # about a second, of odd lengths
+        x = audio.load(file, 16000)[..., : int(16000 * seconds) + 13 * i]  # of odd lengths
         codes, x_hat = model.encode(x), model.reconstruct(x)
         number += codes.numel()
         for size in SIZES:

@@ -75,6 +75,7 @@ def test_a_pipe_of_raw_samples_to_codes(run, place, monkeypatch, tmp_path):
     assert "x real time" in err
 
 
+@pytest.mark.slow  # a process of its own
 def test_a_pipe_to_a_pipe_and_ctrl_c_ends_the_recording(place):
     speech = (place / "speech.wav").read_bytes()
     words = ["-m", "audiovq", "stream", place / "live", "-o", "-", "--block", "10ms"]
