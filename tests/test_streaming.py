@@ -256,11 +256,19 @@ SIZES = (1, 37, 320, 441, 4000)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ends", [("conv", "conv"), ("stft", "istft")], ids=str)
-def test_on_real_files_it_equals_the_whole(speech_root, ends, seconds=1.0):
+def test_on_real_files_it_equals_the_whole(speech_root, ends):
     """Fresh weights of the default size, codebooks of real speech; five block sizes."""
     if speech_root is None:
         pytest.skip("needs AUDIOVQ_TEST_DATA")
-    files = sorted((speech_root / "LibriSpeech").rglob("*.flac"))[::7][:50]
+    differ, number, worst = fifty_files(speech_root, ends, 1.0)
+    assert worst < 1e-5
+    assert len(set(differ.values())) == 1
+    assert differ[1] <= number * 1e-4
+
+
+def fifty_files(root, ends, seconds):
+    """Return codes that differ by block size, how many codes there are, the worst sample error."""
+    files = sorted((root / "LibriSpeech").rglob("*.flac"))[::7][:50]
     model = default_model(*ends, [audio.load(f, 16000)[..., :64000] for f in files[:8]])
     differ, number, worst = dict.fromkeys(SIZES, 0), 0, 0.0
     for i, file in enumerate(files):
@@ -276,9 +284,7 @@ def test_on_real_files_it_equals_the_whole(speech_root, ends, seconds=1.0):
         f"streaming, {'+'.join(ends)}: of {number} codes of {len(files)} files differ from offline "
         f"in blocks of {SIZES}: {list(differ.values())}, and the worst sample by {worst:.1e}"
     )
-    assert worst < 1e-5
-    assert len(set(differ.values())) == 1
-    assert differ[1] <= number * 1e-4
+    return differ, number, worst
 
 
 def default_model(encoder, decoder, speech):
