@@ -24,6 +24,7 @@ from audiovq.encoders._base import Encoder
 from audiovq.errors import AudioError, ConfigError
 from audiovq.nn.conv import Span
 from audiovq.nn.tree import register_output
+from audiovq.streaming import Stream
 
 if TYPE_CHECKING:
     from audiovq.cards.words import Words
@@ -276,7 +277,7 @@ class Autoencoder(nn.Module):
             ConfigError: the model is continuous and has no codes; use `embed`.
             AudioError: x is not finite, or lengths do not fit.
         """
-        self._discrete()
+        self.discrete_bottleneck()
         step = inference.to_codes(self)
         return inference.run(step, x, lengths, exact=exact, chunk_frames=chunk_frames)
 
@@ -313,7 +314,7 @@ class Autoencoder(nn.Module):
             ConfigError: the model is continuous and has no codes; use `embed_many`.
             AudioError: an item is not finite or not of shape (1, 1, L).
         """
-        self._discrete()
+        self.discrete_bottleneck()
         return [c[0] for c in inference.run_many(inference.to_codes(self), items, exact=exact)]
 
     @torch.no_grad()
@@ -341,7 +342,7 @@ class Autoencoder(nn.Module):
         Returns:
             as long as the longest item; zero past an item's end.
         """
-        bottleneck = self._discrete()
+        bottleneck = self.discrete_bottleneck()
         inference.check_codes(codes, bottleneck.codebook_sizes)
         lengths = inference.fit_lengths(length, len(codes), codes.shape[-1], self.hop_length)
         step = inference.to_waveform(self, self._checked(condition, len(codes)))
@@ -385,7 +386,7 @@ class Autoencoder(nn.Module):
 
         Joined, they equal `encode(..., exact=True)` of the whole. Holds a few seconds of audio.
         """
-        self._discrete()
+        self.discrete_bottleneck()
         yield from inference.stream(inference.to_codes(self), blocks)
 
     @torch.no_grad()
@@ -408,6 +409,28 @@ class Autoencoder(nn.Module):
         """
         back = inference.to_waveform(self, self._checked(condition, 1))
         yield from inference.stream_through(inference.to_embedding(self), back, blocks)
+
+    def stream(
+        self,
+        batch: int = 1,
+        *,
+        speaker: str | Sequence[str | None] | None = None,
+        condition: Int[Tensor, "_"] | None = None,
+    ) -> Stream:
+        """Return what takes samples or codes as they come; for causal models.
+
+        Args:
+            batch: recordings that arrive in lockstep.
+            speaker: who shall be heard, by name: one for all, or one per recording.
+            condition: the same by `speaker_index`; None: anyone.
+
+        Raises:
+            ConfigError: the model looks ahead, or does not know such speakers.
+        """
+        if speaker is not None:
+            names = [speaker] * batch if isinstance(speaker, str) else list(speaker)
+            condition = self.speaker_index(names)
+        return Stream(self, batch, self._checked(condition, batch))
 
     def compress(
         self,
@@ -524,7 +547,12 @@ class Autoencoder(nn.Module):
             )
         return condition.to(next(self.parameters()).device)
 
-    def _discrete(self) -> DiscreteBottleneck:
+    def discrete_bottleneck(self) -> DiscreteBottleneck:
+        """Return the bottleneck of a model with codes.
+
+        Raises:
+            ConfigError: the model is continuous.
+        """
         if not isinstance(self.bottleneck, DiscreteBottleneck):
             raise ConfigError(
                 f"a model with the bottleneck {self.config.bottleneck.name!r} is continuous and "

@@ -1,6 +1,7 @@
 """Convolutional decoder that is told who speaks."""
 
 from collections import Counter
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -15,6 +16,7 @@ from audiovq.decoders.conv import Config as ConvConfig
 from audiovq.decoders.conv import ConvDecoder
 from audiovq.nn import random
 from audiovq.nn.conv import Span, layer_mask
+from audiovq.nn.stepping import State
 
 MAX_SPEAKERS = 10_000  # their names are part of the config: this many fit `MAX_CONFIG_BYTES`
 MAX_NAME = 128  # characters; Common Voice's speaker ids, the longest in use, have 128
@@ -85,6 +87,17 @@ class ConvSpeakerDecoder(Decoder):
             y = film(stage.up(stage.act(y), slow), voice)  # type: ignore[operator]
             y = stage.refine(y, layer_mask(mask, rate))  # type: ignore[operator]
         return self.conv.last(self.conv.act(y), layer_mask(mask, rate))  # type: ignore[no-any-return]
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Return the state of the decoder that is conditioned."""
+        return self.conv.initial_state(batch, like)
+
+    def step(
+        self, z: Float[Tensor, "B D T"], state: State, context: Context = Context()
+    ) -> tuple[Float[Tensor, "B 1 L"], State]:
+        """Decode the next T frames by the speakers of `context`; return the new state as well."""
+        voice = self.table(self._rows(z, context))
+        return self.conv.step_with([partial(film, voice=voice) for film in self.films], z, state)
 
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""

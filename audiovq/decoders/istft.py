@@ -13,6 +13,7 @@ from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, expand_mask, layer_mask
 from audiovq.nn.convnext import ConvNeXtConfig, dense
 from audiovq.nn.istft import InverseSTFT
 from audiovq.nn.precision import without_autocast
+from audiovq.nn.stepping import State
 from audiovq.nn.stft import nearest_divisor
 
 # How every spectrum starts. Losses compare levels on a logarithmic scale, on which speech with its
@@ -67,7 +68,7 @@ class ISTFTDecoder(Decoder):
         y = self.first(z, mask)
         for block in self.blocks:
             y = block(y, mask)
-        y = self.up(y.transpose(1, 2)).unflatten(-1, (self.rate, -1)).flatten(1, 2).transpose(1, 2)
+        y = self._faster(y)
         fast_mask = layer_mask(mask, self.rate)
         for block in self.fast_blocks:
             y = block(y, fast_mask)
@@ -75,6 +76,34 @@ class ISTFTDecoder(Decoder):
             real, imaginary = self.head(y.to(self.head.angle.bias.dtype))
             exist = expand_mask(mask, self.rate)
             return self.inverse(real, imaginary, None if exist is None else exist.to(real.dtype))  # type: ignore[no-any-return]
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Return one tensor per layer with a past: first, blocks, fast blocks, transform."""
+        layers = (self.first, *self.blocks, *self.fast_blocks, self.inverse)
+        return tuple(layer.initial_state(batch, like) for layer in layers)
+
+    def step(
+        self, z: Float[Tensor, "B D T"], state: State, context: Context = Context()
+    ) -> tuple[Float[Tensor, "B 1 L"], State]:
+        """Decode the next T frames; return the new state as well."""
+        del context
+        y, new = z, list[Tensor]()
+        for layer in (self.first, *self.blocks):
+            y, past = layer.step(y, state[len(new)])
+            new.append(past)
+        y = self._faster(y)
+        for block in self.fast_blocks:
+            y, past = block.step(y, state[len(new)])  # type: ignore[operator]
+            new.append(past)
+        with without_autocast(z.device):
+            real, imaginary = self.head(y.to(self.head.angle.bias.dtype))
+            samples, past = self.inverse.step(real, imaginary, state[len(new)])
+        return samples, (*new, past)
+
+    def _faster(self, y: Float[Tensor, "B C T"]) -> Float[Tensor, "B C_out S"]:
+        """Take each frame apart into the columns of its spectra."""
+        y = self.up(y.transpose(1, 2)).unflatten(-1, (self.rate, -1))
+        return y.flatten(1, 2).transpose(1, 2)
 
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""
