@@ -133,13 +133,13 @@ def encoder(model: "Autoencoder", rows: int) -> Graph:
 def decoder(model: "Autoencoder", rows: int, speaker: str | None) -> Graph:
     """Return the graph of a model's decoder; the model is one of `parts.plain`."""
     row, told = speaker_of(model, speaker)
-    middle = middle(model, rows, "frames")
+    given = middle(model, rows, "frames")
     return Graph(
         "decoder",
         Decode(model, row),
-        (middle, *([Port("speaker", "int64", ("batch",))] if told else [])),
+        (given, *([Port("speaker", "int64", ("batch",))] if told else [])),
         (Port("waveform", "float32", ("batch", 1, f"{model.hop_length} * frames")),),
-        (example(middle), *([torch.zeros(EXAMPLE["batch"], dtype=torch.int64)] if told else [])),
+        (example(given), *([torch.zeros(EXAMPLE["batch"], dtype=torch.int64)] if told else [])),
         {"batch": 1, "frames": 2},
     )
 
@@ -162,4 +162,3 @@ def example(port: Port) -> Tensor:
     """Return zeros that fit a port."""
     sizes = [EXAMPLE[axis] if isinstance(axis, str) else axis for axis in port.shape]
     return torch.zeros(sizes, dtype=getattr(torch, port.dtype))
-

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 
 MANIFEST, README = "export.json", "README.md"
 _FORMAT_VERSION = 1
+_USE = (
+    "Items of a batch are equally long; items of several lengths go one by one. The last frame is "
+    "filled up with silence: of a decoded waveform, keep as many samples as went in."
+)
+_SPEAKER = ("", f"`speaker` is a place in the list `speakers` of {MANIFEST}; place 0 is anyone.")
 _PACKAGES = ("audiovq", "torch", "onnx", "onnxscript", "onnxruntime")
 
 
@@ -100,16 +105,14 @@ def readme(about: Mapping[str, Any]) -> str:
     text = [
         "# Graphs of an audiovq model",
         "",
-        f"{about['sample_rate']} Hz, {about['hop_length']} samples per frame, "
-        f"{_middle_words(about)}; model {about['fingerprint'][:12]}. All else is in {MANIFEST}.",
+        _facts(about),
         "",
         "| graph | files | inputs | outputs |",
         "| --- | --- | --- | --- |",
         *rows,
         "",
-        "Items of a batch are equally long; items of several lengths go one by one. The last frame "
-        "is filled up with silence: of a decoded waveform, keep as many samples as went in.",
-        *(_speaker_words(about) if any(_takes_speaker(g) for g in graphs.values()) else []),
+        _USE,
+        *(_SPEAKER if any(_takes_speaker(g) for g in graphs.values()) else []),
     ]
     onnx = {name for name, g in graphs.items() if "onnx" in g["files"]}
     if {"encoder", "decoder"} <= onnx:
@@ -127,19 +130,13 @@ def _ports(ports: Sequence[Mapping[str, Any]], states: int) -> str:
     return ", ".join([*shown[:-states], f"{first} to {last}"])
 
 
-def _middle_words(about: Mapping[str, Any]) -> str:
-    sizes = about["codebook_sizes"]
-    if not sizes:
-        return "continuous"
-    return f"{len(sizes)} codebook{'s' * (len(sizes) > 1)} of {' '.join(map(str, sizes))}"
-
-
-def _speaker_words(about: Mapping[str, Any]) -> list[str]:
-    return [
-        "",
-        f"`speaker` is one of `speakers` in {MANIFEST}, counted from 0, which is anyone; there are "
-        f"{len(about['speakers']) - 1}.",
-    ]
+def _facts(about: Mapping[str, Any]) -> str:
+    sizes = " + ".join(map(str, about["codebook_sizes"]))
+    return (
+        f"{about['sample_rate']} Hz, {about['hop_length']} samples per frame, "
+        f"{f'codebooks of {sizes}' if sizes else 'continuous'}; model "
+        f"{about['fingerprint'][:12]}. All else is in {MANIFEST}."
+    )
 
 
 def _takes_speaker(graph: Mapping[str, Any]) -> bool:

@@ -43,6 +43,9 @@ class Wanted:
             )
 
 
+ALL = Wanted()
+
+
 def of(model: "Autoencoder", wanted: Wanted) -> list[Graph]:
     """Return the graphs of a copy of a model on the CPU.
 
@@ -57,7 +60,7 @@ def of(model: "Autoencoder", wanted: Wanted) -> list[Graph]:
     for part in PARTS:
         if part not in wanted.parts:
             continue
-        streaming = wanted.streaming and not streams.refusal(copied, part)
+        streaming = wanted.streaming and not streams.refusal(model, part)
         if part == "encoder":
             found.append(graphs.encoder(copied, rows))
             found += [streams.encoder(copied, rows)] if streaming else []

@@ -3,12 +3,13 @@
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule
 
 from audiovq.errors import ConfigError
 from audiovq.export.graphs import Graph
@@ -29,8 +30,9 @@ def trace(graph: Graph) -> ExportedProgram:
         program = torch.export.export(
             graph.module, graph.example, dynamic_shapes=shapes, strict=False
         )
-    for node in program.graph.nodes:  # which name the files of this machine
-        node.meta.pop("stack_trace", None)
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # which names the files of this machine
     return program
 
 
@@ -87,7 +89,7 @@ def to_onnx(
 def _nested(graph: Graph, name: Callable[[str], Any]) -> tuple[Any, ...]:
     """Return the free axes of every input by place, nested as the module takes its inputs."""
     each: list[Any] = [
-        {i: name(axis) for i, axis in enumerate(port.shape) if axis in graph.least}
+        {i: name(str(axis)) for i, axis in enumerate(port.shape) if axis in graph.least}
         for port in graph.inputs
     ]
     plain = len(each) - graph.states

@@ -1,5 +1,6 @@
 """Graphs of a causal model a block at a time, their state as inputs and outputs."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -89,48 +90,42 @@ class DecodeSpokenStep(DecodeStep):
 def encoder(model: "Autoencoder", rows: int) -> Graph:
     """Return the graph of a causal encoder's step; the model is one of `parts.plain`."""
     hop, batch = model.hop_length, EXAMPLE["batch"]
-    state = steps.encoder_state(model, batch, torch.zeros(()))
-    return _with_state(
+    waveform = Port("waveform", "float32", ("batch", 1, "samples"))
+    whole = Graph(
         "encoder_stream",
         EncodeStep(model, rows),
-        (Port("waveform", "float32", ("batch", 1, "samples")),),
-        middle(model, rows, f"samples / {hop}"),
+        (waveform,),
+        (middle(model, rows, f"samples / {hop}"),),
         (torch.zeros(batch, 1, EXAMPLE["frames"] * hop),),
-        state,
+        {"batch": 1, "samples": 1},
     )
+    return _with_state(whole, steps.encoder_state(model, batch, torch.zeros(())))
 
 
 def decoder(model: "Autoencoder", rows: int, speaker: str | None) -> Graph:
     """Return the graph of a causal decoder's step; the model is one of `parts.plain`."""
     row, told = speaker_of(model, speaker)
     given = (middle(model, rows, "frames"), *([Port("speaker", "int64", ("batch",))] * told))
-    return _with_state(
+    whole = Graph(
         "decoder_stream",
         (DecodeSpokenStep if told else DecodeStep)(model, row),
         given,
-        Port("waveform", "float32", ("batch", 1, f"{model.hop_length} * frames")),
+        (Port("waveform", "float32", ("batch", 1, f"{model.hop_length} * frames")),),
         tuple(map(example, given)),
-        steps.decoder_state(model, EXAMPLE["batch"], torch.zeros(())),
+        {"batch": 1, "frames": 1},
     )
+    return _with_state(whole, steps.decoder_state(model, EXAMPLE["batch"], torch.zeros(())))
 
 
-def _with_state(
-    name: str,
-    module: nn.Module,
-    inputs: tuple[Port, ...],
-    output: Port,
-    given: tuple[Tensor, ...],
-    state: State,
-) -> Graph:
+def _with_state(graph: Graph, state: State) -> Graph:
+    """Return a graph with a state behind what goes in and what comes out."""
     shapes: list[tuple[Axis, ...]] = [("batch", *s.shape[1:]) for s in state]
     before = (Port(f"state_{i}", "float32", shape) for i, shape in enumerate(shapes))
     after = (Port(f"new_state_{i}", "float32", shape) for i, shape in enumerate(shapes))
-    return Graph(
-        name,
-        module,
-        (*inputs, *before),
-        (output, *after),
-        (*given, state),
-        {"batch": 1, "samples": 1, "frames": 1},
+    return replace(
+        graph,
+        inputs=(*graph.inputs, *before),
+        outputs=(*graph.outputs, *after),
+        example=(*graph.example, state),
         states=len(state),
     )
