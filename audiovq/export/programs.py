@@ -44,6 +44,14 @@ def to_torch(program: ExportedProgram) -> bytes:
     return file.getvalue()
 
 
+def check_onnx(opset: int | None) -> None:
+    """Refuse to write ONNX without its packages, or for an opset that is not known."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        need(package, "ONNX files", "audiovq[onnx]")
+    if opset is not None and not OPSETS[0] <= opset <= OPSETS[1]:
+        raise ConfigError(f"opset {opset} given; {OPSETS[0]} to {OPSETS[1]} are accepted")
+
+
 def to_onnx(
     graph: Graph, program: ExportedProgram, opset: int | None, about: Mapping[str, str]
 ) -> bytes:
@@ -56,12 +64,8 @@ def to_onnx(
         about: to store in the file, by name.
 
     Raises:
-        ConfigError: packages are missing, an operator has no counterpart, or the opset is unknown.
+        ConfigError: an operator has no counterpart, in this opset or at all.
     """
-    for package in ("onnx", "onnxscript"):
-        need(package, "ONNX files", "audiovq[onnx]")
-    if opset is not None and not OPSETS[0] <= opset <= OPSETS[1]:
-        raise ConfigError(f"opset {opset} given; {OPSETS[0]} to {OPSETS[1]} are accepted")
     with _quiet(), torch.no_grad(), _explained(graph):
         made = torch.onnx.export(
             program,

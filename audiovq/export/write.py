@@ -15,7 +15,6 @@ from audiovq.errors import ConfigError
 from audiovq.export import check, manifest, parts, programs
 from audiovq.export.graphs import Graph
 from audiovq.files import STALE_MARK, atomic_write
-from audiovq.units.optional import need
 
 if TYPE_CHECKING:
     from audiovq.autoencoder import Autoencoder
@@ -59,8 +58,7 @@ def export(
             f"onnx,torch, are accepted"
         )
     if "onnx" in formats:
-        for package in ("onnx", "onnxscript", "onnxruntime"):
-            need(package, "ONNX files", "audiovq[onnx]")
+        programs.check_onnx(opset)
     settings = {**vars(wanted), "formats": formats, "opset": opset}
     graphs = parts.of(model, wanted)
     with _new_folder(Path(folder), force=force) as made:
