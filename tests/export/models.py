@@ -1,8 +1,13 @@
 """Tiny models to export: the smallest that show every kind of layer."""
 
+import subprocess
+import sys
+import wave
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.config import parse
@@ -26,8 +31,9 @@ def spectra(*, causal: bool = False) -> Autoencoder:
     return model
 
 
-MODELS = {"conv": lambda: small_model(causal=True), "spectra": spectra}
+MODELS = {"conv": small_model, "spectra": spectra}
 MORE = {
+    "conv_causal": lambda: small_model(causal=True),
     "spectra_causal": lambda: spectra(causal=True),
     "voices": lambda: voices_model(causal=True),
     "sphere": lambda: small_model(
@@ -41,8 +47,29 @@ def make(name: str) -> Autoencoder:
     known = {**MODELS, **MORE}
     if name in known:
         return known[name]()
-    least = {"fsq": {"levels": [5, 4]}, "lfq": {"bits": 6}, "bsq": {"bits": 6}}
+    least = {
+        "fsq": {"levels": [5, 4]},
+        "lfq": {"bits": 6},
+        "bsq": {"bits": 6},
+        "gvq": {"dim": 6, "num_codebooks": 2},
+    }
     return small_model({"name": name, **least.get(name, {"dim": 6})})
+
+
+def run_example(graphs: Path, number: int, x: Tensor, place: Path) -> np.ndarray:
+    """Run an example of a folder's README on a waveform, without torch; return its `x_hat`."""
+    example = (graphs / "README.md").read_text().split("```python\n")[1 + number].split("```")[0]
+    for file in graphs.glob("*.onnx"):
+        (place / file.name).symlink_to(file)
+    with wave.open(str(place / "speech.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes((x * 32767).short().numpy().tobytes())
+    before = "import sys; sys.modules['torch'] = sys.modules['audiovq'] = None\n"
+    code = f"{before}{example}\nnp.save('x_hat.npy', x_hat)\n"
+    subprocess.run([sys.executable, "-c", code], cwd=place, check=True)
+    return np.load(place / "x_hat.npy")
 
 
 def main(folder: str, *names: str) -> None:

@@ -12,7 +12,7 @@ from audiovq import audio, registry
 from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.config import parse
 from tests.export.conftest import ROOT
-from tests.export.models import MORE
+from tests.export.models import MORE, run_example
 from tests.figures import FIGURES
 from tests.helpers import noise
 
@@ -28,6 +28,10 @@ def family(tmp_path_factory):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return folder
+
+
+def session(graphs, name):
+    return onnxruntime.InferenceSession(str(graphs / f"{name}.onnx"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,6 +54,35 @@ def test_every_one_gives_what_its_model_gives(family, name):
     assert np.abs(x_hat - decode(wanted, condition=condition).numpy()).max() < 1e-5
 
 
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("name", ["conv_causal", "spectra_causal"])
+def test_a_stream_gives_what_all_at_once_gives(family, name, frames):
+    graphs, model = family / name / "graphs", audiovq.load(family / name / "model")
+    x = noise(2, 240)
+    codes = model.encode(x)
+    found = _stream(session(graphs, "encoder_stream"), "waveform", x.numpy(), 10 * frames)
+    assert np.array_equal(found, codes.numpy())
+    x_hat = _stream(session(graphs, "decoder_stream"), "codes", codes.numpy(), frames)
+    assert np.abs(x_hat - model.decode(codes).numpy()).max() < 1e-6
+
+
+def _stream(runtime, name, given, block):
+    states = [i for i in runtime.get_inputs() if i.name.startswith("state_")]
+    state = {i.name: np.zeros((len(given), *i.shape[1:]), np.float32) for i in states}
+    assert state
+    parts = []
+    for start in range(0, given.shape[-1], block):
+        part, *new = runtime.run(None, {name: given[..., start : start + block], **state})
+        parts.append(part)
+        state = dict(zip(state, new, strict=True))
+    return np.concatenate(parts, axis=-1)
+
+
+def test_the_live_example_of_the_readme_runs(family, tmp_path):
+    graphs = family / "conv_causal" / "graphs"
+    assert run_example(graphs, 1, noise(1, 100), tmp_path).shape == (1, 1, 10)
+
+
 def test_real_speech_has_the_same_codes(speech_manifest, librispeech_root, tmp_path):
     """50 recordings through the command, and how many codes in how many differ."""
     files = sorted(librispeech_root.rglob("*.flac"))[:50]
@@ -66,12 +99,12 @@ def test_real_speech_has_the_same_codes(speech_manifest, librispeech_root, tmp_p
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     FIGURES.append(f"export of {len(files)} recordings: {done.stdout}")
-    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "encoder.onnx"))
+    encoder = session(tmp_path / "out", "encoder")
     model = audiovq.load(tmp_path / "m")
     codes = differing = 0
     for file in files:
         x = audio.load(file, 16000)
-        (found,) = session.run(None, {"waveform": x.numpy()})
+        (found,) = encoder.run(None, {"waveform": x.numpy()})
         codes += found.size
         differing += int((found != model.encode(x).numpy()).sum())
     assert differing <= codes / 500

@@ -1,9 +1,6 @@
 """What is written, run by onnxruntime and torch.export alone."""
 
 import json
-import subprocess
-import sys
-import wave
 
 import numpy as np
 import onnxruntime
@@ -14,7 +11,7 @@ import audiovq
 from audiovq.errors import ConfigError
 from audiovq.export import programs, write
 from audiovq.export.parts import Wanted
-from tests.export.models import MODELS
+from tests.export.models import MODELS, run_example
 from tests.helpers import noise, small_model
 
 SHAPES = [(1, 1), (1, 10), (3, 20), (2, 73), (1, 1000)]
@@ -57,32 +54,8 @@ def test_torch_export_gives_what_the_model_gives(folder, model, length):
     assert (decoder(codes) - model.decode(codes)).abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("frames", [1, 3])
-def test_a_stream_in_onnx_gives_what_all_at_once_gives(exported, frames):
-    folder = exported / "conv"
-    model = audiovq.load(folder / "model")
-    x = noise(2, 240)
-    codes = model.encode(x)
-    found = _stream(session(folder, "encoder_stream"), "waveform", x.numpy(), 10 * frames)
-    assert np.array_equal(found, codes.numpy())
-    x_hat = _stream(session(folder, "decoder_stream"), "codes", codes.numpy(), frames)
-    assert np.abs(x_hat - model.decode(codes).numpy()).max() < 1e-6
-
-
-def _stream(runtime, name, given, block):
-    states = [i for i in runtime.get_inputs() if i.name.startswith("state_")]
-    state = {i.name: np.zeros((len(given), *i.shape[1:]), np.float32) for i in states}
-    assert state
-    parts = []
-    for start in range(0, given.shape[-1], block):
-        part, *new = runtime.run(None, {name: given[..., start : start + block], **state})
-        parts.append(part)
-        state = dict(zip(state, new, strict=True))
-    return np.concatenate(parts, axis=-1)
-
-
-def test_only_a_causal_model_has_streams(exported):
-    names = {f.stem for f in (exported / "spectra" / "graphs").glob("*.onnx")}
+def test_a_model_that_looks_ahead_has_no_streams(folder):
+    names = {f.stem for f in (folder / "graphs").glob("*.onnx")}
     assert names == {"encoder", "decoder"}
 
 
@@ -110,28 +83,11 @@ def test_nothing_tells_of_the_machine(folder):
         assert b"site-packages" not in data, file.name
 
 
-def test_the_examples_of_the_readme_run_without_torch(exported, tmp_path):
-    graphs = exported / "conv" / "graphs"
-    blocks = (graphs / "README.md").read_text().split("```python\n")[1:]
-    assert len(blocks) == 2
-    for name in ("encoder", "decoder", "encoder_stream", "decoder_stream"):
-        (tmp_path / f"{name}.onnx").symlink_to(graphs / f"{name}.onnx")
+def test_the_example_of_the_readme_runs_without_torch(exported, tmp_path):
     x = noise(1, 995)
-    with wave.open(str(tmp_path / "speech.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16000)
-        file.writeframes((x * 32767).to(torch.int16).numpy().tobytes())
-    code = "import sys; sys.modules['torch'] = sys.modules['audiovq'] = None\n"
-    code += "".join(block.split("```")[0] for block in blocks[:1]) + "np.save('x_hat.npy', x_hat)\n"
-    code += blocks[1].split("```")[0] + "assert x_hat.shape == (1, 1, 10)\n"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    model = audiovq.load(exported / "conv" / "model")
-    again = (x * 32767).to(torch.int16) / 32768
-    assert (
-        np.abs(np.load(tmp_path / "x_hat.npy") - model.reconstruct(again)[0, 0].numpy()).max()
-        < 1e-6
-    )
+    found = run_example(exported / "conv" / "graphs", 0, x, tmp_path)
+    wanted = audiovq.load(exported / "conv" / "model").reconstruct((x * 32767).short() / 32768)
+    assert np.abs(found - wanted[0, 0].numpy()).max() < 1e-6
 
 
 def test_a_graph_that_is_not_the_models_is_not_written(exported, tmp_path, monkeypatch):
