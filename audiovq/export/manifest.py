@@ -15,6 +15,7 @@ _USE = (
     "Items of a batch are equally long; items of several lengths go one by one. The last frame is "
     "filled up with silence: of a decoded waveform, keep as many samples as went in."
 )
+_TORCH = ("", "Programs of torch.export (.pt2) take two frames or more, ONNX files one or more.")
 _SPEAKER = ("", f"`speaker` is a place in the list `speakers` of {MANIFEST}; place 0 is anyone.")
 _PACKAGES = ("audiovq", "torch", "onnx", "onnxscript", "onnxruntime")
 
@@ -112,6 +113,7 @@ def readme(about: Mapping[str, Any]) -> str:
         *rows,
         "",
         _USE,
+        *(_TORCH if any("torch" in g["files"] for g in graphs.values()) else ()),
         *(_SPEAKER if any(_takes_speaker(g) for g in graphs.values()) else []),
     ]
     onnx = {name for name, g in graphs.items() if "onnx" in g["files"]}
