@@ -15,6 +15,7 @@ from audiovq.commands import score
 from audiovq.commands import coding
 from audiovq.commands import demo
 from audiovq.commands import shipping
+from audiovq.commands import export
 from audiovq.commands import listing
 from audiovq.commands._app import app
 

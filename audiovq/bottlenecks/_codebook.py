@@ -39,11 +39,14 @@ def nearest(
     Minimises |e|^2 / 2 - z.e, block by block, in float32 or better whatever the autocast state.
     `norms`, the `half_norms` of the codebook, are computed where they are not given.
     """
-    R, N = len(z), len(codebook)
+    N = len(codebook)
     dtype = torch.promote_types(z.dtype, torch.float32)
     with torch.no_grad(), without_autocast(z.device):
         z, codebook = z.to(dtype), codebook.to(dtype)
         norms = half_norms(codebook) if norms is None else norms.to(dtype)
+        if torch.compiler.is_exporting():  # a graph for any number of rows has no blocks of them
+            return torch.addmm(norms, z, codebook.T, alpha=-1.0).argmin(dim=1)
+        R = len(z)
         rows = max(1, _BLOCK_BYTES.get(z.device.type, 2 << 20) // (4 * N))
         codes = torch.empty(R, dtype=torch.int64, device=z.device)
         heard = None if torch.compiler.is_compiling() else _listener.get()

@@ -109,6 +109,11 @@ class InverseSTFT(nn.Module):
         """Return the magnitude of all bins at which unrelated phases give samples of that rms."""
         return rms * math.sqrt(self.n_fft * self.power)
 
+    @property
+    def floor(self) -> float:
+        """The least that samples are divided by."""
+        return _FLOOR * self.power
+
     def _segments(
         self, real: Float[Tensor, "B T F"], imaginary: Float[Tensor, "B T F"]
     ) -> Float[Tensor, "B T n"]:
