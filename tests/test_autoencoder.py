@@ -398,7 +398,7 @@ def test_a_saved_model_knows_its_speakers(tmp_path):
 
 
 def test_as_many_speakers_as_are_accepted_can_be_saved_and_loaded(tmp_path):
-    from audiovq.decoders.conv_speaker import MAX_NAME, MAX_SPEAKERS
+    from audiovq.decoders._speaker_table import MAX_NAME, MAX_SPEAKERS
     from audiovq.release import load
 
     # The longest names in the longest spelling: JSON writes a control character in 6 bytes.
