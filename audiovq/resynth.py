@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxtyping import Int
-from torch import Tensor
-
 from audiovq import audio
 from audiovq.autoencoder import Autoencoder
+from audiovq.bottlenecks._base import Condition
 from audiovq.data.corpora._base import audio_files
 from audiovq.errors import AudioError, ConfigError
 
@@ -71,11 +69,11 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def resynthesise(
-    model: Autoencoder, source: Path, target: Path, condition: Int[Tensor, "1"] | None = None
+    model: Autoencoder, source: Path, target: Path, condition: Condition | None = None
 ) -> Resynthesis:
     """Reconstruct one file to a 16-bit wav at the model's rate; appears whole or not at all.
 
-    With a `condition` (`model.speaker_index`) it is heard from that speaker.
+    With a `condition` (`model.speaker_index`, `model.voice`) it is heard from that speaker.
     """
     start = time.perf_counter()
     target.parent.mkdir(parents=True, exist_ok=True)

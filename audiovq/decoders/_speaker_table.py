@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from audiovq.bottlenecks._base import Context
 from audiovq.config import ComponentConfig
+from audiovq.decoders._speaker_reference import ReferenceConfig, ReferenceEncoder
 from audiovq.nn import random
 
 MAX_SPEAKERS = 10_000  # their names are part of the config: this many fit `MAX_CONFIG_BYTES`
@@ -31,6 +32,9 @@ class SpeakerConfig(ComponentConfig):
     unknown: float = Field(
         0.1, ge=0, le=1, description="share of training segments whose speaker is hidden"
     )
+    reference: ReferenceConfig | None = Field(
+        None, description="a network that hears who speaks from a recording; null: none"
+    )
 
     @field_validator("speakers")
     @classmethod
@@ -46,17 +50,30 @@ class SpeakerTable(nn.Embedding):
 
     Anyone is a held-out speaker, `Context.condition=None`, and, to keep the row trained, the
     speaker of a share `unknown` of the training segments.
+
+    With a reference encoder a vector may come from a recording instead: at use that of
+    `Autoencoder.voice`, as the condition; in training, for a share of the segments, that of
+    `Context.reference`.
     """
 
     def __init__(self, config: SpeakerConfig) -> None:
         super().__init__(1 + len(config.speakers), config.speaker_dim)
         self.unknown = config.unknown
         nn.init.normal_(self.weight, std=config.speaker_dim**-0.5)  # rows of length 1
+        self.reference = (
+            ReferenceEncoder(config.reference, config.speaker_dim) if config.reference else None
+        )
 
     def voices(self, z: Float[Tensor, "B _ T"], context: Context) -> Float[Tensor, "B D"]:
         """Return the vector of who speaks in each item."""
+        given = context.condition
+        if given is not None and given.is_floating_point():
+            return given.to(self.weight.dtype)
         found: Tensor = self(self.rows(z, context))
-        return found
+        if self.reference is None or context.reference is None or context.keys is None:
+            return found
+        drawn = random.uniform(context.keys, "reference voice", 1) < self.reference.share
+        return torch.where(drawn, self.reference(context.reference), found)
 
     def rows(self, z: Float[Tensor, "B _ T"], context: Context) -> Int[Tensor, "B"]:
         """Return each item's row of the table; in training some are hidden, by their keys."""

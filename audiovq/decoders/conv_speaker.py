@@ -6,6 +6,7 @@ from torch import Tensor
 
 from audiovq.bottlenecks._base import Context
 from audiovq.decoders._base import Decoder
+from audiovq.decoders._speaker_reference import ReferenceEncoder
 from audiovq.decoders._speaker_table import SpeakerConfig, SpeakerTable, films
 from audiovq.decoders.conv import Config as ConvConfig
 from audiovq.decoders.conv import ConvDecoder
@@ -53,6 +54,11 @@ class ConvSpeakerDecoder(Decoder):
             y = film(stage.up(stage.act(y), slow), voice)  # type: ignore[operator]
             y = stage.refine(y, layer_mask(mask, rate))  # type: ignore[operator]
         return self.conv.last(self.conv.act(y), layer_mask(mask, rate))  # type: ignore[no-any-return]
+
+    @property
+    def reference(self) -> ReferenceEncoder | None:
+        """The network that hears who speaks from a recording, if there is one."""
+        return self.table.reference
 
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""

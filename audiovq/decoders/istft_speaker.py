@@ -8,6 +8,7 @@ from torch import Tensor
 
 from audiovq.bottlenecks._base import Context
 from audiovq.decoders._base import Decoder
+from audiovq.decoders._speaker_reference import ReferenceEncoder
 from audiovq.decoders._speaker_table import SpeakerConfig, SpeakerTable, films
 from audiovq.decoders.istft import Config as ISTFTConfig
 from audiovq.decoders.istft import ISTFTDecoder
@@ -55,6 +56,11 @@ class ISTFTSpeakerDecoder(Decoder):
             y = film(y, voice)
             y = y if block is None else block(y, fast_mask)  # the last one is the head's
         return self.istft.samples(y, mask)
+
+    @property
+    def reference(self) -> ReferenceEncoder | None:
+        """The network that hears who speaks from a recording, if there is one."""
+        return self.table.reference
 
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""
