@@ -69,17 +69,23 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def resynthesise(
-    model: Autoencoder, source: Path, target: Path, condition: Condition | None = None
+    model: Autoencoder,
+    source: Path,
+    target: Path,
+    condition: Condition | None = None,
+    *,
+    factor: float = 1.0,
 ) -> Resynthesis:
     """Reconstruct one file to a 16-bit wav at the model's rate; appears whole or not at all.
 
-    With a `condition` (`model.speaker_index`, `model.voice`) it is heard from that speaker.
+    With a `condition` (`model.speaker_index`, `model.voice`) it is heard from that speaker. It is
+    encoded `factor` times as loud, and given back as loud as it was.
     """
     start = time.perf_counter()
     target.parent.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
-    heard = (block.to(device) for block in audio.blocks(source, model.sample_rate))
-    given = (x_hat.cpu() for x_hat in model.reconstruct_blocks(heard, condition))
+    heard = (block.to(device) * factor for block in audio.blocks(source, model.sample_rate))
+    given = (x_hat.cpu() / factor for x_hat in model.reconstruct_blocks(heard, condition))
     samples = audio.save_blocks(target, given, model.sample_rate, "PCM_16")
     seconds = samples / model.sample_rate
     return Resynthesis(source, target, seconds, seconds / (time.perf_counter() - start))

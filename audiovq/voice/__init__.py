@@ -1,0 +1,11 @@
+"""Voice conversion: what is said by one speaker, said in the voice of another.
+
+condition = model.speaker_index(["p225"])         # a speaker of training, or
+condition = hear(model, reference, sample_rate)   # whoever speaks in a recording
+x_hat = convert(model, x, condition)
+"""
+
+from audiovq.voice.convert import convert, convert_file
+from audiovq.voice.reference import hear
+
+__all__ = ["convert", "convert_file", "hear"]
