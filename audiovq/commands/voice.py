@@ -1,5 +1,6 @@
 """Commands of voices."""
 
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,14 @@ from audiovq.errors import ConfigError
 
 if TYPE_CHECKING:
     from audiovq.autoencoder import Autoencoder
+
+
+class Normalise(StrEnum):
+    """What recordings are made alike in."""
+
+    spectrum = "spectrum"
+    level = "level"
+    none = "none"
 
 
 @app.command()
@@ -55,7 +64,7 @@ def convert(
     """Say recordings in another voice: codes of whoever speaks, decoded as somebody else.
 
     Takes a model that was trained with speakers, such as autoencoder/vq_voice. Files of any length
-    are streamed, brought to one level and given back as loud as they were.
+    are streamed, brought to one level and long-term spectrum, and given back as loud as they were.
 
     Example: audiovq convert runs/vq_voice hello.wav --speaker p225 -o hello_p225.wav
     """
@@ -118,6 +127,9 @@ def evaluate_voice(
     most: Annotated[
         int | None, typer.Option(min=1, help="records of each speaker that are converted")
     ] = None,
+    normalise: Annotated[
+        Normalise, typer.Option(help="of recordings, before they are encoded")
+    ] = Normalise.spectrum,
     threads: Threads = 1,
     as_json: Json = False,
     device: Device = "cpu",
@@ -144,6 +156,7 @@ def evaluate_voice(
         groups=None if groups is None else _groups(groups),
         labelled=None if labelled is None else manifests.read(labelled),
         most=most,
+        how=normalise.value,
         progress=True,
     )
     report = run(load_model(model, device, plugin), manifests.read(manifest), options)

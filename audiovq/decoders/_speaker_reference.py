@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audiovq.config import Config
+from audiovq.nn.mel import mel_bands
 from audiovq.nn.precision import without_autocast
 from audiovq.nn.stft import STFT
 
@@ -14,7 +15,6 @@ _HOP, _OVERLAP = 200, 4  # at 16 kHz a spectrum of 50 ms every 12.5 ms
 _BANDS = 64
 _FLOOR = 1e-5  # of a band's magnitude: digital silence has a finite logarithm
 _PAUSE = 4.6  # nepers, 40 dB: a frame that far below the loudest one is a pause
-_KNEE = 700 / 8000  # the mel scale is linear below 700 Hz, of 8 kHz
 
 
 class ReferenceConfig(Config):
@@ -68,23 +68,8 @@ class ReferenceEncoder(nn.Module):
         """Return log-mel frames about their mean level, and which of them are speech (B, T, 1)."""
         real, imaginary = self.stft(x)
         power = real.square() + imaginary.square()
-        mel = (power @ _filters(power)).clamp_min(_FLOOR**2).log() / 2
+        mel = (power @ mel_bands(power.shape[-1], _BANDS, power)).clamp_min(_FLOOR**2).log() / 2
         loudness = power.mean(dim=-1, keepdim=True).clamp_min(_FLOOR**2).log() / 2
         speech = (loudness > loudness.amax(dim=1, keepdim=True) - _PAUSE).to(x.dtype)
         level = (speech * mel).sum(dim=1) / speech.sum(dim=1)
         return mel - level.mean(dim=-1)[:, None, None], speech
-
-
-def _filters(like: Float[Tensor, "*S F"]) -> Float[Tensor, "F M"]:
-    """Return triangular filters, equally wide in mel, each with the sum 1."""
-    bins = torch.linspace(0, 1, like.shape[-1], dtype=like.dtype, device=like.device)
-    top = torch.log1p(torch.ones((), dtype=like.dtype, device=like.device) / _KNEE)
-    edges = torch.linspace(0, 1, _BANDS + 2, dtype=like.dtype, device=like.device)
-    edges = torch.expm1(edges * top) * _KNEE
-    rise = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    fall = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
-    # the narrowest bands lie between two bins: each has the nearest one at least
-    nearest = (bins[:, None] - edges[1:-1]).abs().argmin(dim=0)
-    weights = torch.minimum(rise, fall).clamp_min(0)
-    weights = weights + 0.1 * F.one_hot(nearest, like.shape[-1]).T.to(weights)
-    return weights / weights.sum(dim=0)

@@ -21,7 +21,7 @@ from audiovq.eval.estimate import Floats
 from audiovq.eval.probes import Probe, speaker_probe
 from audiovq.voice._phone_judge import agreement
 from audiovq.voice._speaker_judge import Describer, centred, named
-from audiovq.voice.level import gain
+from audiovq.voice.normalise import How, Normaliser
 from audiovq.voice.phones import Phones, phone_accuracy, phone_judge
 from audiovq.voice.reference import hear
 from audiovq.voice.report import Conversion, Judged, VoiceReport
@@ -41,6 +41,7 @@ class Options:
         groups: group, such as the sex, of speakers; conversions within and across are told apart.
         labelled: a corpus with phone times; None: what is said is not judged.
         most: utterances of each speaker that are converted; None: all.
+        how: what recordings are normalised in before they are encoded (`Normaliser`).
         progress: show bars on stderr.
     """
 
@@ -50,6 +51,7 @@ class Options:
     groups: Mapping[str, str] | None = None
     labelled: Manifest | None = None
     most: int | None = None
+    how: How = "spectrum"
     progress: bool = False
 
 
@@ -76,16 +78,18 @@ def evaluate_voice(model: Autoencoder, manifest: Manifest, options: Options) -> 
         desc="converting",
         disable=not options.progress,
     )
-    rows = list(_conversions(model, manifest, records, voices, _Judges(describe, phones)))
+    rows = list(
+        _conversions(model, manifest, records, voices, _Judges(describe, phones, options.how))
+    )
     return VoiceReport.of(
         _judged(rows, [v for v, _ in fitted], [str(s) for _, s in fitted]),
         groups=options.groups or {},
         speakers=sorted(known),
         by_reference=options.by_reference,
-        probe=_probe(model, manifest, [*known.values(), *tests.values()]),
+        probe=_probe(model, manifest, [*known.values(), *tests.values()], options.how),
         phones=None
         if options.labelled is None
-        else phone_accuracy(model, options.labelled, list(voices.values())),
+        else phone_accuracy(model, options.labelled, list(voices.values()), how=options.how),
     )
 
 
@@ -143,6 +147,7 @@ class _Judges:
 
     describe: Describer
     phones: Phones | None
+    how: How
 
     def row(
         self, record: Record, x: Float[Tensor, "1 1 L"], target: str | None, said: np.ndarray | None
@@ -170,18 +175,18 @@ def _conversions(
         x = manifest.load(record, model.sample_rate)
         said = None if judge.phones is None else judge.phones(x)
         yield judge.row(record, x, None, None)
-        for target, y in in_voices(model, x, voices):
+        for target, y in in_voices(model, x, voices, judge.how):
             yield judge.row(record, y, target, said)
 
 
 def in_voices(
-    model: Autoencoder, x: Float[Tensor, "1 1 L"], voices: Voices
+    model: Autoencoder, x: Float[Tensor, "1 1 L"], voices: Voices, how: How = "spectrum"
 ) -> Iterator[tuple[str, Float[Tensor, "1 1 L"]]]:
     """Yield a waveform in each voice; what `convert` gives, encoded once."""
-    factor = gain([x], model.sample_rate)
-    z = model.embed(x.to(next(model.parameters()).device) * factor)
+    normal = Normaliser.of(x, model.sample_rate, how)
+    z = model.embed(normal(x).to(next(model.parameters()).device))
     for name, voice in voices.items():
-        yield name, model.decode_embedding(z, x.shape[-1], voice).cpu() / factor
+        yield name, model.decode_embedding(z, x.shape[-1], voice).cpu() * normal.back
 
 
 def _judged(
@@ -200,13 +205,13 @@ def _judged(
 
 
 def _probe(
-    model: Autoencoder, manifest: Manifest, items: Sequence[Sequence[Record]]
+    model: Autoencoder, manifest: Manifest, items: Sequence[Sequence[Record]], how: How
 ) -> Probe | None:
     """Return how well a linear classifier names the speaker of a bag of codes."""
     if not model.is_discrete:
         return None
     records = [r for part in items for r in part]
-    encode = _encoder(model, manifest)
+    encode = _encoder(model, manifest, how)
     return speaker_probe(
         [encode(r) for r in records],
         [r.speaker for r in records],
@@ -216,12 +221,12 @@ def _probe(
 
 
 def _encoder(
-    model: Autoencoder, manifest: Manifest
+    model: Autoencoder, manifest: Manifest, how: How
 ) -> Callable[[Record], Int64[np.ndarray, "K T"]]:
     def encode(record: Record) -> Int64[np.ndarray, "K T"]:
         x = manifest.load(record, model.sample_rate)
-        x = x.to(next(model.parameters()).device) * gain([x], model.sample_rate)
-        found: np.ndarray = model.encode(x)[0].cpu().numpy()
+        x = Normaliser.of(x, model.sample_rate, how)(x)
+        found: np.ndarray = model.encode(x.to(next(model.parameters()).device))[0].cpu().numpy()
         return found
 
     return encode

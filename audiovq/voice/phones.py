@@ -20,6 +20,7 @@ from audiovq.voice._phone_judge import (
     counts,
 )
 from audiovq.voice.convert import convert
+from audiovq.voice.normalise import How
 
 Phones = Callable[[Float[Tensor, "1 1 L"]], np.ndarray]
 
@@ -57,7 +58,12 @@ def phone_judge(labelled: Manifest, sample_rate: int) -> Phones:
 
 
 def phone_accuracy(
-    model: Autoencoder, labelled: Manifest, voices: Sequence[Condition], voices_each: int = 2
+    model: Autoencoder,
+    labelled: Manifest,
+    voices: Sequence[Condition],
+    *,
+    voices_each: int = 2,
+    how: How = "spectrum",
 ) -> PhoneAccuracy:
     """Return how many frames of labelled speech are told right before and after conversion.
 
@@ -68,6 +74,7 @@ def phone_accuracy(
         labelled: a corpus with phone times.
         voices: targets, of which each recording gets a few, in turn.
         voices_each: how many.
+        how: what is normalised.
 
     Raises:
         ConfigError: fewer than two speakers of the corpus have phone times.
@@ -80,8 +87,8 @@ def phone_accuracy(
         chosen = [voices[(i * voices_each + k) % len(voices)] for k in range(voices_each)]
         heard.append({
             "original": [looker(x)],
-            "anyone": [looker(convert(model, x, model.speaker_index([None])).cpu())],
-            "converted": [looker(convert(model, x, voice).cpu()) for voice in chosen],
+            "anyone": [looker(convert(model, x, model.speaker_index([None]), how).cpu())],
+            "converted": [looker(convert(model, x, voice, how).cpu()) for voice in chosen],
         })  # fmt: skip
         labels.append(looker.labels(record, len(heard[-1]["original"][0])))
     speakers = [str(r.speaker) for r in records]
