@@ -377,7 +377,7 @@ def test_conditions_that_cannot_be_are_refused():
         lambda: list(MODEL.reconstruct_blocks([x], who)),
         lambda: MODEL.speaker_index(["ann"]),
     ):
-        with pytest.raises(ConfigError, match="decoder 'conv' and no table .*vq_speaker"):
+        with pytest.raises(ConfigError, match="decoder 'conv' and no table .*vq_voice"):
             call()
     for rows in (4, -1):
         with pytest.raises(ConfigError, match=r"given; 1 values from 0 \(anyone\) to 3 are"):

@@ -10,6 +10,7 @@ from audiovq import audio
 from audiovq.autoencoder import Autoencoder
 from audiovq.bottlenecks._base import Condition
 from audiovq.errors import AudioError
+from audiovq.inference import finite
 from audiovq.resynth import Resynthesis, resynthesise
 from audiovq.voice.normalise import SECONDS, How, Normaliser
 
@@ -34,6 +35,7 @@ def convert(
     """
     if not x.numel():
         raise AudioError("the recording is empty")
+    finite(x)
     normal = Normaliser.of(x, model.sample_rate, how)
     like = normal(x.cpu()).to(next(model.parameters()).device)
     return model.reconstruct(like, condition=condition) * normal.back

@@ -44,7 +44,7 @@ class Normaliser:
         back: factor that makes what comes out of a decoder as loud as the recording was.
     """
 
-    taps: Float[Tensor, "{TAPS}"]
+    taps: Float[Tensor, "N"]
     back: float
 
     @classmethod
@@ -88,7 +88,7 @@ def long_term(x: Float[Tensor, "1 1 L"]) -> Float[Tensor, "M"]:
     return bands[loudness >= _PAUSE * loudness.max()].clamp_min(_FLOOR).log().mean(dim=0)
 
 
-def _taps(change: Float[Tensor, "M"]) -> Float[Tensor, "{TAPS}"]:
+def _taps(change: Float[Tensor, "M"]) -> Float[Tensor, "N"]:
     """Return the linear-phase filter that changes the power of each band so (nepers)."""
     most = _MOST_DB * math.log(10) / 20
     amplitude = ((change - change.mean()) / 2).clamp(-most, most)
@@ -104,7 +104,7 @@ def _taps(change: Float[Tensor, "M"]) -> Float[Tensor, "{TAPS}"]:
 
 
 def _filtered(
-    parts: Iterable[Float[Tensor, "1 1 _"]], taps: Float[Tensor, "{TAPS}"]
+    parts: Iterable[Float[Tensor, "1 1 _"]], taps: Float[Tensor, "N"]
 ) -> Iterator[Float[Tensor, "1 1 _"]]:
     """Yield a waveform filtered without delay; as many samples as arrive, zeros around them."""
     kernel, half = taps.flip(0)[None, None], TAPS // 2
