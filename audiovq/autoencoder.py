@@ -192,7 +192,7 @@ class Autoencoder(nn.Module):
         if self.decoder.reference is None:
             raise ConfigError(
                 "this model knows the voices of its table alone (model.speakers): it was trained "
-                "without a reference encoder; train one as autoencoder/vq_reference"
+                "without a reference encoder; give it one (audiovq fit-reference)"
             )
         inference.finite(reference)
         device = next(self.parameters()).device

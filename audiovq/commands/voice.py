@@ -50,7 +50,7 @@ def convert(
         typer.Option(
             metavar="WAV",
             help="in place of --speaker: a recording of whoever shall speak, 1 s or more, better "
-            "5 s; takes a model with a reference encoder, such as autoencoder/vq_reference",
+            "5 s; takes a model with a reference encoder (audiovq fit-reference)",
         ),
     ] = None,
     out: OutWav = Path("converted"),
@@ -98,6 +98,33 @@ def _heard(model: "Autoencoder", reference: Path) -> Any:
         return hear(model, audio.load(reference, num_samples=most), rate)
     except AudioError as error:
         raise AudioError(f"{reference}: {error}") from None
+
+
+@app.command("fit-reference")
+def fit_reference(
+    model: ModelArgument,
+    manifest: ManifestArgument,
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for the model, not there yet")],
+    split: Annotated[SplitName, typer.Option(help="which records")] = SplitName.train,
+    threads: Threads = 1,
+    plugin: Plugin = [],  # noqa: B006
+) -> None:
+    """Give a model that knows speakers an encoder that hears a voice from a recording.
+
+    Its last layer is fitted, in one go, to the model's table of speakers, on recordings of them:
+    give the training corpus. Speakers who are not in it are placed among those that are.
+
+    Example: audiovq fit-reference runs/vq_voice speech.jsonl -o runs/vq_voice_heard
+    """
+    from audiovq.data import manifest as manifests
+    from audiovq.voice import fit_reference as fit
+
+    set_threads(threads)
+    if out.exists():
+        raise ConfigError(f"{out} exists already; give a folder that does not, for the new model")
+    chosen = split.value if split != SplitName.all else None
+    fit(load_model(model, "cpu", plugin), manifests.read(manifest), split=chosen).save(out)
+    print(out)
 
 
 @app.command("evaluate-voice")

@@ -54,6 +54,12 @@ class ReferenceEncoder(nn.Module):
     def forward(self, x: Float[Tensor, "B 1 L"]) -> Float[Tensor, "B D"]:
         """Return the vector of each recording; zeros at its end are a pause."""
         with without_autocast(x.device):
+            found: Tensor = self.last(self.statistics(x))
+            return found
+
+    def statistics(self, x: Float[Tensor, "B 1 L"]) -> Float[Tensor, "B S"]:
+        """Return what the last layer is given: mean and deviation of bands and channels."""
+        with without_autocast(x.device):
             bands, speech = self._bands(F.pad(x, (0, -x.shape[-1] % _HOP)))
             y = F.leaky_relu(self.first(bands), 0.1)
             y = F.leaky_relu(self.second(y), 0.1)
@@ -61,8 +67,7 @@ class ReferenceEncoder(nn.Module):
             weight = speech / speech.sum(dim=1, keepdim=True)
             mean = (weight * y).sum(dim=1)
             variance = (weight * (y - mean.unsqueeze(1)).square()).sum(dim=1)
-            found: Tensor = self.last(torch.cat([mean, (variance + 1e-5).sqrt()], dim=-1))
-            return found
+            return torch.cat([mean, (variance + 1e-5).sqrt()], dim=-1)
 
     def _bands(self, x: Float[Tensor, "B 1 L"]) -> tuple[Float[Tensor, "B T M"], Tensor]:
         """Return log-mel frames about their mean level, and which of them are speech (B, T, 1)."""

@@ -6,6 +6,7 @@ x_hat = convert(model, x, condition)
 """
 
 from audiovq.voice.convert import convert, convert_file
+from audiovq.voice.fit import fit_reference
 from audiovq.voice.reference import hear
 
-__all__ = ["convert", "convert_file", "hear"]
+__all__ = ["convert", "convert_file", "fit_reference", "hear"]

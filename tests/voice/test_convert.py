@@ -74,7 +74,7 @@ def test_references_that_cannot_be(reference, why):
 
 def test_models_that_cannot_hear():
     reference = noise(1, 2 * RATE)
-    with pytest.raises(ConfigError, match="autoencoder/vq_reference"):
+    with pytest.raises(ConfigError, match="audiovq fit-reference"):
         hear(voices_model(), reference, RATE)
     with pytest.raises(ConfigError, match="takes none"):
         hear(small_model(), reference, RATE)

@@ -16,7 +16,7 @@ from audiovq.voice.evaluate import Options, evaluate_voice
 from audiovq.voice.phones import phone_judge
 from tests.helpers import noise, voices_model
 
-RATE, LENGTH = 16000, 4000
+RATE, LENGTH, LONG = 16000, 4000, 20_000
 TILTS = {"ann": 0.95, "bob": 0.0, "cem": -0.95}
 MODEL = voices_model(reference=True)
 
@@ -34,12 +34,11 @@ def speech(speaker, seed, length=LENGTH):
 def corpus(tmp_path_factory):
     """Three speakers with two recordings to learn from, and one to convert; a second of speech."""
     folder, records = tmp_path_factory.mktemp("voices"), []
-    half = LENGTH // 2
+    half = LONG // 2
     for i, (who, split) in enumerate((w, s) for w in TILTS for s in ("train", "train", "test")):
-        long = 6 * LENGTH if split == "train" else LENGTH
-        audio.save(folder / f"{i}.wav", speech(who, i, long), RATE)
-        rows = ((0, half, "aa"), (half, LENGTH, "s")) if split == "test" else ()
-        about = {"id": str(i), "path": f"{i}.wav", "sample_rate": RATE, "num_samples": long}
+        audio.save(folder / f"{i}.wav", speech(who, i, LONG), RATE)
+        rows = ((0, half, "aa"), (half, LONG, "s")) if split == "test" else ()
+        about = {"id": str(i), "path": f"{i}.wav", "sample_rate": RATE, "num_samples": LONG}
         alignment = {"phones": rows} if rows else None
         records.append(Record(**about, speaker=who, split=split, alignment=alignment))
     manifests.write(folder / "corpus.jsonl", ".", records)
@@ -137,10 +136,11 @@ def test_convert_takes_a_reference(corpus, tmp_path, run):
     source, reference = (corpus.root / f"{i}.wav" for i in (2, 0))
     command = ("convert", tmp_path / "model", source, "--reference", reference)
     assert run(*command, "-o", tmp_path / "a.wav")[0] == 0
-    assert audio.probe(tmp_path / "a.wav").num_samples == LENGTH
+    audio.save(tmp_path / "short.wav", speech("ann", 0), RATE)
+    assert audio.probe(tmp_path / "a.wav").num_samples == LONG
     code, _, error = run(*command, "--speaker", "ann", "-o", tmp_path / "b.wav")
     assert code == 2
     assert "give recordings and --speaker NAME" in error
-    code, _, error = run(*command[:-1], source, "-o", tmp_path / "b.wav")
+    code, _, error = run(*command[:-1], tmp_path / "short.wav", "-o", tmp_path / "b.wav")
     assert code == 2
-    assert "2.wav: the reference holds 0.25 s of sound" in error
+    assert "short.wav: the reference holds 0.25 s of sound" in error
