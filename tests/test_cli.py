@@ -344,6 +344,8 @@ def test_cp_copies_a_config_with_what_it_extends(run, mistake, tmp_path):
         "train",
         "resynth",
         "convert",
+        "fit-reference",
+        "evaluate-voice",
         "extract",
         "verify",
         "export-units",

@@ -1,8 +1,7 @@
 """Voice conversion: what is said by one speaker, said in the voice of another.
 
-condition = model.speaker_index(["p225"])         # a speaker of training, or
-condition = hear(model, reference, sample_rate)   # whoever speaks in a recording
-x_hat = convert(model, x, condition)
+`convert(model, x, condition)`, where the condition is `model.speaker_index(["p225"])`, a speaker of
+the model's table, or `hear(model, reference, sample_rate)`, whoever speaks in a recording.
 """
 
 from audiovq.voice.convert import convert, convert_file
