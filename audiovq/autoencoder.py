@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audiovq import inference, registry, release
-from audiovq.bottlenecks._base import Bottleneck, BottleneckOutput, Context, DiscreteBottleneck
+from audiovq.bottlenecks._base import (
+    Bottleneck,
+    BottleneckOutput,
+    Condition,
+    Context,
+    DiscreteBottleneck,
+)
 from audiovq.config import Config, component
 from audiovq.decoders._base import Decoder
 from audiovq.encoders._base import Encoder
@@ -171,6 +177,29 @@ class Autoencoder(nn.Module):
         rows = [0 if n is None else self._speaker_rows.get(n, 0) for n in names]
         return torch.tensor(rows, dtype=torch.int64, device=next(self.parameters()).device)
 
+    @torch.no_grad()
+    def voice(self, reference: Float[Tensor, "B 1 L"]) -> Float[Tensor, "B E"]:
+        """Return the `condition` for the voices of recordings, of any speakers.
+
+        Args:
+            reference: waveforms in [-1, 1] at sample_rate, one recording each; zeros at an end
+                count for nothing. `audiovq.voice` checks a recording first.
+
+        Raises:
+            ConfigError: the model has no reference encoder.
+            AudioError: a waveform is not finite.
+        """
+        self._check_speakers()
+        if self.decoder.reference is None:
+            raise ConfigError(
+                "this model knows the voices of its table alone (model.speakers): it was trained "
+                "without a reference encoder; give it one (audiovq fit-reference)"
+            )
+        inference.finite(reference)
+        device = next(self.parameters()).device
+        found: Tensor = self.decoder.reference(reference.to(device))
+        return found
+
     @property
     def num_parameters(self) -> int:
         """Scalars that training changes: weights, codebooks, and their running statistics."""
@@ -203,7 +232,8 @@ class Autoencoder(nn.Module):
         x: Float[Tensor, "B 1 L"],
         lengths: Int[Tensor, "B"] | None = None,
         keys: Int[Tensor, "B"] | None = None,
-        condition: Int[Tensor, "B"] | None = None,
+        condition: Condition | None = None,
+        reference: Float[Tensor, "B 1 _"] | None = None,
     ) -> AutoencoderOutput:
         """Reconstruct a batch.
 
@@ -211,7 +241,9 @@ class Autoencoder(nn.Module):
             x: waveforms in [-1, 1] at sample_rate, zero past each item's end.
             lengths: real samples per item; all of them when None.
             keys: one integer per item, from which all randomness derives.
-            condition: speaker of each item, by `speaker_index`; None: anyone.
+            condition: speaker of each item, by `speaker_index` or `voice`; None: anyone.
+            reference: another segment of each item's speaker, from which a share of the voices is
+                heard in training.
 
         Raises:
             ConfigError: a condition is given and the model knows no speakers.
@@ -230,7 +262,11 @@ class Autoencoder(nn.Module):
             if needs_gradient:
                 padded = padded.detach().requires_grad_()
             context = Context(
-                mask=mask, x=padded if needs_gradient else None, keys=keys, condition=condition
+                mask=mask,
+                x=padded if needs_gradient else None,
+                keys=keys,
+                condition=condition,
+                reference=reference,
             )
             z_e = self.encoder(padded, None if mask is None else mask.to(padded.dtype))
             out = self.bottleneck(z_e, context)
@@ -329,7 +365,7 @@ class Autoencoder(nn.Module):
         self,
         codes: Int[Tensor, "B K T"],
         length: int | Sequence[int] | Int[Tensor, "B"] | None = None,
-        condition: Int[Tensor, "B"] | None = None,
+        condition: Condition | None = None,
     ) -> Float[Tensor, "B 1 L"]:
         """Return the waveforms of codes.
 
@@ -337,7 +373,7 @@ class Autoencoder(nn.Module):
             codes: as `encode` returns them; the first rows of a residual model suffice.
             length: samples per item, in ((T - 1) * hop_length, T * hop_length] for the longest,
                 and at most T * hop_length for all; None: T * hop_length.
-            condition: speaker of each item, by `speaker_index`; None: anyone.
+            condition: speaker of each item, by `speaker_index` or `voice`; None: anyone.
 
         Returns:
             as long as the longest item; zero past an item's end.
@@ -353,7 +389,7 @@ class Autoencoder(nn.Module):
         self,
         z: Float[Tensor, "B D T"],
         length: int | Sequence[int] | Int[Tensor, "B"] | None = None,
-        condition: Int[Tensor, "B"] | None = None,
+        condition: Condition | None = None,
     ) -> Float[Tensor, "B 1 L"]:
         """Return the waveforms of what `embed` returns; arguments as in `decode`."""
         frames = z.shape[-1] // self.bottleneck.stride
@@ -366,7 +402,7 @@ class Autoencoder(nn.Module):
         self,
         x: Float[Tensor, "B 1 L"],
         lengths: Int[Tensor, "B"] | None = None,
-        condition: Int[Tensor, "B"] | None = None,
+        condition: Condition | None = None,
     ) -> Float[Tensor, "B 1 L"]:
         """Return x passed through the whole model, in bounded memory, for every model.
 
@@ -401,7 +437,7 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def reconstruct_blocks(
-        self, blocks: Iterable[Float[Tensor, "1 1 _"]], condition: Int[Tensor, "1"] | None = None
+        self, blocks: Iterable[Float[Tensor, "1 1 _"]], condition: Condition | None = None
     ) -> Iterator[Float[Tensor, "1 1 _"]]:
         """Yield the reconstruction of one item that arrives in blocks; as long as what came in.
 
@@ -518,22 +554,36 @@ class Autoencoder(nn.Module):
         if not self.speakers:
             raise ConfigError(
                 f"a model with the decoder {self.config.decoder.name!r} and no table of speakers "
-                f"takes none; train one with `conv_speaker` (audiovq train autoencoder/vq_speaker)"
+                f"takes none; train one with `istft_speaker` (audiovq train autoencoder/vq_voice)"
             )
 
-    def _checked(
-        self, condition: Int[Tensor, "_"] | None, items: int
-    ) -> Int[Tensor, "{items}"] | None:
+    def _checked(self, condition: Condition | None, items: int) -> Condition | None:
         """Return a condition that fits, on the model's device.
 
         Checked here, for on a GPU a row that is not there would end the process.
 
         Raises:
-            ConfigError: the model knows no speakers, or the condition is not a row per item.
+            ConfigError: the model knows no speakers, or the condition is not a row per item, or a
+                vector.
         """
         if condition is None:
             return None
         self._check_speakers()
+        if condition.is_floating_point():
+            self._check_voices(condition, items)
+        else:
+            self._check_rows(condition, items)
+        return condition.to(next(self.parameters()).device)
+
+    def _check_voices(self, voices: Tensor, items: int) -> None:
+        size = self.config.decoder.speaker_dim  # every decoder that takes speakers has it
+        if tuple(voices.shape) != (items, size) or not bool(torch.isfinite(voices).all()):
+            raise ConfigError(
+                f"condition of {voices.dtype} and shape {tuple(voices.shape)} given; finite "
+                f"vectors of shape {(items, size)} are accepted, as model.voice(x) returns them"
+            )
+
+    def _check_rows(self, condition: Tensor, items: int) -> None:
         if condition.dtype != torch.int64 or condition.ndim != 1:
             raise ConfigError(
                 f"condition of {condition.dtype} and shape {tuple(condition.shape)} given; int64 "
@@ -545,7 +595,6 @@ class Autoencoder(nn.Module):
                 f"condition {reprlib.repr(rows)} given; {items} values from 0 (anyone) to "
                 f"{len(self.speakers)} are accepted, as model.speaker_index(names) returns them"
             )
-        return condition.to(next(self.parameters()).device)
 
     def discrete_bottleneck(self) -> DiscreteBottleneck:
         """Return the bottleneck of a model with codes.

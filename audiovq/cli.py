@@ -5,6 +5,7 @@ from audiovq.commands import corpus
 from audiovq.commands import training
 from audiovq.commands import sound
 from audiovq.commands import stream
+from audiovq.commands import voice
 from audiovq.commands import units
 from audiovq.commands import export_units
 from audiovq.commands import evaluation

@@ -23,6 +23,11 @@ class Decoder(nn.Module, ABC):
     hop_length: int
     speakers: tuple[str, ...] = ()
 
+    @property
+    def reference(self) -> nn.Module | None:
+        """The network from recordings to vectors that `Context.condition` may hold, if any."""
+        return None
+
     @abstractmethod
     def forward(self, z: Float[Tensor, "B D T"], context: Context = ...) -> Float[Tensor, "B 1 L"]:
         """Decode T frames to L = T * hop_length samples; `context.mask` marks real frames."""

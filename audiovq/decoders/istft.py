@@ -68,19 +68,24 @@ class ISTFTDecoder(Decoder):
         y = self.first(z, mask)
         for block in self.blocks:
             y = block(y, mask)
-        y = self.spread(y)
-        fast_mask = layer_mask(mask, self.rate)
+        y, fast_mask = self.spread(y), layer_mask(mask, self.rate)
         for block in self.fast_blocks:
             y = block(y, fast_mask)
-        with without_autocast(z.device):
-            real, imaginary = self.head(y.to(self.head.angle.bias.dtype))
-            exist = expand_mask(mask, self.rate)
-            return self.inverse(real, imaginary, None if exist is None else exist.to(real.dtype))  # type: ignore[no-any-return]
+        return self.samples(y, mask)
 
     def spread(self, y: Float[Tensor, "B C T"]) -> Float[Tensor, "B C_fast T_fast"]:
         """Take each frame apart into the columns of its spectra."""
         parts = self.up(y.transpose(1, 2)).unflatten(-1, (self.rate, -1))
         return parts.flatten(1, 2).transpose(1, 2)  # type: ignore[no-any-return]
+
+    def samples(
+        self, y: Float[Tensor, "B C_fast T_fast"], mask: Float[Tensor, "#B 1 T"] | None
+    ) -> Float[Tensor, "B 1 L"]:
+        """Return the waveform of the columns of all spectra; `mask` is of frames."""
+        with without_autocast(y.device):
+            real, imaginary = self.head(y.to(self.head.angle.bias.dtype))
+            exist = expand_mask(mask, self.rate)
+            return self.inverse(real, imaginary, None if exist is None else exist.to(real.dtype))  # type: ignore[no-any-return]
 
     def initial_state(self, batch: int, like: Tensor) -> State:
         """Return one tensor per layer with a past: first, blocks, fast blocks, transform."""
