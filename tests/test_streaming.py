@@ -257,7 +257,10 @@ SIZES = (1, 37, 320, 441, 4000)
 @pytest.mark.slow
 @pytest.mark.parametrize("ends", [("conv", "conv"), ("stft", "istft")], ids=str)
 def test_on_real_files_it_equals_the_whole(speech_root, ends):
-    """Fresh weights of the default size, codebooks of real speech; five block sizes."""
+    """Fresh weights of the default size, codebooks of real speech; five block sizes.
+
+    With many more codes than residuals to cluster, codes would be alike, and rounding would choose.
+    """
     if speech_root is None:
         pytest.skip("needs AUDIOVQ_TEST_DATA")
     differ, number, worst = fifty_files(speech_root, ends, 1.0)
@@ -268,8 +271,9 @@ def test_on_real_files_it_equals_the_whole(speech_root, ends):
 
 def fifty_files(root, ends, seconds):
     """Return codes that differ by block size, how many codes there are, the worst sample error."""
-    files = sorted((root / "LibriSpeech").rglob("*.flac"))[::7][:50]
-    model = default_model(*ends, [audio.load(f, 16000)[..., :64000] for f in files[:8]])
+    files = sorted((root / "LibriSpeech").rglob("*.flac"))
+    model = default_model(*ends, [audio.load(f, 16000)[..., :64000] for f in files[3::40]])
+    files = files[::7][:50]
     differ, number, worst = dict.fromkeys(SIZES, 0), 0, 0.0
     for i, file in enumerate(files):
         x = audio.load(file, 16000)[..., : int(16000 * seconds) + 13 * i]  # of odd lengths
@@ -290,7 +294,7 @@ def fifty_files(root, ends, seconds):
 def default_model(encoder, decoder, speech):
     values = {
         "encoder": {"name": encoder, "causal": True},
-        "bottleneck": {"name": "rvq", "dim": 64, "codebook_size": 512, "num_codebooks": 4},
+        "bottleneck": {"name": "rvq", "dim": 64, "codebook_size": 128, "num_codebooks": 4},
         "decoder": {"name": decoder, "causal": True},
     }
     with torch.random.fork_rng(), torch.no_grad():
