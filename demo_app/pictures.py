@@ -145,6 +145,8 @@ def units(
     ax.set_xlim(start, end)
     ax.set_xlabel("time (s)")
     title = f"{len(found.units)} units, {found.rate:.1f} per second"
+    if inside and not faint:
+        title += "; zoom in to see their borders"
     if chosen is not None:
         times = sum(u.codes == tuple(chosen) for u in found.units)
         title += f"; {'.'.join(map(str, chosen))} is marked, {times} times"

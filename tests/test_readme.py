@@ -9,6 +9,7 @@ import pytest
 
 from audiovq import share
 from audiovq.__main__ import main
+from audiovq.audio import probe
 from audiovq.data.corpora.folder import Config, Folder
 from tests.test_recipes import TINY
 
@@ -46,13 +47,15 @@ def test_the_five_commands_and_the_python_lines(place, monkeypatch):
     for command in five:
         run(monkeypatch, command)
     python = [b for b in blocks("python") if "gradio_client" not in b]  # tested with the demo
-    assert len(python) == 2
-    code = python[0].replace('"speech.wav"', '"my_speech/speaker0/0.wav"')
+    first, second, third = (b.replace("speech.wav", "my_speech/speaker0/0.wav") for b in python)
     names: dict = {}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(first, "README.md", "exec"), names)
+    assert probe("again.wav").num_samples == names["x"].shape[-1]
+    assert names["codes"].shape[1] == 8
+    exec(compile(second, "README.md", "exec"), names)
     assert names["x_hat"].shape == names["x"].shape
     assert names["unit"].num_samples > 0
-    code = python[1].replace("range(300)", "range(3)").replace("64, (16", "8, (16")
+    code = third.replace("range(300)", "range(3)").replace("64, (16", "8, (16")
     exec(compile(code.replace("arange(64)", "arange(8)"), "README.md", "exec"), names)
     assert names["loss"].isfinite()
 

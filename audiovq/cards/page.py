@@ -68,6 +68,7 @@ def of_model(model: "Autoencoder", folder: Path, known: Known) -> str:
     }  # fmt: skip
     use = f"""\
 import audiovq
+
 model = audiovq.load("{known.name}")
 x = audiovq.audio.load("speech.wav", model.sample_rate)  # (1, 1, L)
 x_hat = model.reconstruct(x)
@@ -102,6 +103,7 @@ def of_prior(prior: "TrainedPrior", folder: Path, known: Known) -> str:
     parts = {"prior": name, "codes of": known.of or codes.model_hash[:12]}
     use = f"""\
 from audiovq import prior
+
 trained = prior.load("{known.name}")
 """
     return _card(facts, known, parts, use)

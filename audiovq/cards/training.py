@@ -13,7 +13,6 @@ from audiovq.files import atomic_write
 from audiovq.train.trackers.lines import read_log
 
 MACHINE = "machine.json"  # in a run folder: what it was trained on
-_LOSSES = ("mel", "waveform_l1", "waveform_l2", "stft")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +128,8 @@ def _loss(config: Mapping[str, Any]) -> str:
     loss = config.get("loss")
     if loss is None:
         return f"cross-entropy, label smoothing {config['train'].get('label_smoothing', 0):g}"
-    parts = [f"{k} {loss[k]:g}" for k in _LOSSES if loss.get(k)]
+    weights = {k: v for k, v in loss.items() if isinstance(v, int | float)}
+    parts = [f"{k} {v:g}" for k, v in sorted(weights.items()) if v]
     judges = [str(d.get("name")) for d in config.get("discriminators", ())]
     return ", ".join(parts + judges)
 

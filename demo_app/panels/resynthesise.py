@@ -53,8 +53,9 @@ def build(hall: Hall, desk: Desk) -> Panel:
 def codebook_range(hall: Hall, name: str | None) -> dict[str, Any]:
     """Return the slider's range for a model; it is hidden where there is nothing to choose."""
     prefixes = hall.shelf.facts(name).prefixes if name else ()
-    most = max(prefixes, default=1)
-    return {"minimum": 1, "maximum": max(2, most), "value": most, "visible": len(prefixes) > 1}
+    if len(prefixes) < 2:  # wide, since the last model's number may still be sent from the page
+        return {"minimum": 1, "maximum": 256, "value": 1, "visible": False}
+    return {"minimum": 1, "maximum": max(prefixes), "value": max(prefixes), "visible": True}
 
 
 def figures_of(found: work.Resynthesis) -> list[tuple[str, str, str]]:

@@ -26,7 +26,7 @@ class Bar(Tracker):
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Show the loss and its parts."""
         del step
-        shown = ("loss", "waveform_l1", "waveform_l2", "stft", "mel", "bottleneck")
+        shown = ("loss", "waveform_l1", "waveform_l2", "stft", "mel", "complex", "bottleneck")
         found = {k: f"{values[f'train/{k}']:.3f}" for k in shown if f"train/{k}" in values}
         if found:
             self.bar.set_postfix(found, refresh=False)

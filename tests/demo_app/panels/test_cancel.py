@@ -64,11 +64,12 @@ def settled(page: Screen) -> list[str]:
 def cancel(page: Screen, button: str, held: Held) -> None:
     """Begin the work, cancel it half-way, and let it end: a thread cannot be interrupted."""
     page.run(f"{button}run")
-    assert held.begun.wait(120)
+    assert held.begun.wait(120), (button, shown(page), page.panel)
     with page.page.expect_request("**/cancel"):
         page.run(f"{button}stop")
-    page.page.wait_for_timeout(300)
-    held.go.set()
+    with page.page.expect_request("**/reset"):  # the page's last word, once the job has ended
+        page.page.wait_for_timeout(300)
+        held.go.set()
 
 
 @pytest.mark.parametrize("model", CASES)
