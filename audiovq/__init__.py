@@ -10,6 +10,7 @@ The pipeline, in order:
     shipped, cards  models that come with audiovq, by name; what a model is, in words and figures
     train           the loop, checkpoints, logs, doctor
     units           codes of a corpus on disk, for downstream models
+    export          a model as graphs that run without audiovq: ONNX, torch.export
     eval, report    what a model is worth, in figures and pages
     compare         several models on equal terms
 

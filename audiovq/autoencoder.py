@@ -17,13 +17,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audiovq import inference, registry, release
-from audiovq.bottlenecks._base import Bottleneck, BottleneckOutput, Context, DiscreteBottleneck
+from audiovq.bottlenecks._base import (
+    Bottleneck,
+    BottleneckOutput,
+    Condition,
+    Context,
+    DiscreteBottleneck,
+)
 from audiovq.config import Config, component
 from audiovq.decoders._base import Decoder
 from audiovq.encoders._base import Encoder
 from audiovq.errors import AudioError, ConfigError
 from audiovq.nn.conv import Span
 from audiovq.nn.tree import register_output
+from audiovq.streaming import Stream
 
 if TYPE_CHECKING:
     from audiovq.cards.words import Words
@@ -170,6 +177,29 @@ class Autoencoder(nn.Module):
         rows = [0 if n is None else self._speaker_rows.get(n, 0) for n in names]
         return torch.tensor(rows, dtype=torch.int64, device=next(self.parameters()).device)
 
+    @torch.no_grad()
+    def voice(self, reference: Float[Tensor, "B 1 L"]) -> Float[Tensor, "B E"]:
+        """Return the `condition` for the voices of recordings, of any speakers.
+
+        Args:
+            reference: waveforms in [-1, 1] at sample_rate, one recording each; zeros at an end
+                count for nothing. `audiovq.voice` checks a recording first.
+
+        Raises:
+            ConfigError: the model has no reference encoder.
+            AudioError: a waveform is not finite.
+        """
+        self._check_speakers()
+        if self.decoder.reference is None:
+            raise ConfigError(
+                "this model knows the voices of its table alone (model.speakers): it was trained "
+                "without a reference encoder; give it one (audiovq fit-reference)"
+            )
+        inference.finite(reference)
+        device = next(self.parameters()).device
+        found: Tensor = self.decoder.reference(reference.to(device))
+        return found
+
     @property
     def num_parameters(self) -> int:
         """Scalars that training changes: weights, codebooks, and their running statistics."""
@@ -202,7 +232,8 @@ class Autoencoder(nn.Module):
         x: Float[Tensor, "B 1 L"],
         lengths: Int[Tensor, "B"] | None = None,
         keys: Int[Tensor, "B"] | None = None,
-        condition: Int[Tensor, "B"] | None = None,
+        condition: Condition | None = None,
+        reference: Float[Tensor, "B 1 _"] | None = None,
     ) -> AutoencoderOutput:
         """Reconstruct a batch.
 
@@ -210,7 +241,9 @@ class Autoencoder(nn.Module):
             x: waveforms in [-1, 1] at sample_rate, zero past each item's end.
             lengths: real samples per item; all of them when None.
             keys: one integer per item, from which all randomness derives.
-            condition: speaker of each item, by `speaker_index`; None: anyone.
+            condition: speaker of each item, by `speaker_index` or `voice`; None: anyone.
+            reference: another segment of each item's speaker, from which a share of the voices is
+                heard in training.
 
         Raises:
             ConfigError: a condition is given and the model knows no speakers.
@@ -229,7 +262,11 @@ class Autoencoder(nn.Module):
             if needs_gradient:
                 padded = padded.detach().requires_grad_()
             context = Context(
-                mask=mask, x=padded if needs_gradient else None, keys=keys, condition=condition
+                mask=mask,
+                x=padded if needs_gradient else None,
+                keys=keys,
+                condition=condition,
+                reference=reference,
             )
             z_e = self.encoder(padded, None if mask is None else mask.to(padded.dtype))
             out = self.bottleneck(z_e, context)
@@ -276,7 +313,7 @@ class Autoencoder(nn.Module):
             ConfigError: the model is continuous and has no codes; use `embed`.
             AudioError: x is not finite, or lengths do not fit.
         """
-        self._discrete()
+        self.discrete_bottleneck()
         step = inference.to_codes(self)
         return inference.run(step, x, lengths, exact=exact, chunk_frames=chunk_frames)
 
@@ -313,7 +350,7 @@ class Autoencoder(nn.Module):
             ConfigError: the model is continuous and has no codes; use `embed_many`.
             AudioError: an item is not finite or not of shape (1, 1, L).
         """
-        self._discrete()
+        self.discrete_bottleneck()
         return [c[0] for c in inference.run_many(inference.to_codes(self), items, exact=exact)]
 
     @torch.no_grad()
@@ -328,7 +365,7 @@ class Autoencoder(nn.Module):
         self,
         codes: Int[Tensor, "B K T"],
         length: int | Sequence[int] | Int[Tensor, "B"] | None = None,
-        condition: Int[Tensor, "B"] | None = None,
+        condition: Condition | None = None,
     ) -> Float[Tensor, "B 1 L"]:
         """Return the waveforms of codes.
 
@@ -336,12 +373,12 @@ class Autoencoder(nn.Module):
             codes: as `encode` returns them; the first rows of a residual model suffice.
             length: samples per item, in ((T - 1) * hop_length, T * hop_length] for the longest,
                 and at most T * hop_length for all; None: T * hop_length.
-            condition: speaker of each item, by `speaker_index`; None: anyone.
+            condition: speaker of each item, by `speaker_index` or `voice`; None: anyone.
 
         Returns:
             as long as the longest item; zero past an item's end.
         """
-        bottleneck = self._discrete()
+        bottleneck = self.discrete_bottleneck()
         inference.check_codes(codes, bottleneck.codebook_sizes)
         lengths = inference.fit_lengths(length, len(codes), codes.shape[-1], self.hop_length)
         step = inference.to_waveform(self, self._checked(condition, len(codes)))
@@ -352,7 +389,7 @@ class Autoencoder(nn.Module):
         self,
         z: Float[Tensor, "B D T"],
         length: int | Sequence[int] | Int[Tensor, "B"] | None = None,
-        condition: Int[Tensor, "B"] | None = None,
+        condition: Condition | None = None,
     ) -> Float[Tensor, "B 1 L"]:
         """Return the waveforms of what `embed` returns; arguments as in `decode`."""
         frames = z.shape[-1] // self.bottleneck.stride
@@ -365,7 +402,7 @@ class Autoencoder(nn.Module):
         self,
         x: Float[Tensor, "B 1 L"],
         lengths: Int[Tensor, "B"] | None = None,
-        condition: Int[Tensor, "B"] | None = None,
+        condition: Condition | None = None,
     ) -> Float[Tensor, "B 1 L"]:
         """Return x passed through the whole model, in bounded memory, for every model.
 
@@ -385,7 +422,7 @@ class Autoencoder(nn.Module):
 
         Joined, they equal `encode(..., exact=True)` of the whole. Holds a few seconds of audio.
         """
-        self._discrete()
+        self.discrete_bottleneck()
         yield from inference.stream(inference.to_codes(self), blocks)
 
     @torch.no_grad()
@@ -400,7 +437,7 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def reconstruct_blocks(
-        self, blocks: Iterable[Float[Tensor, "1 1 _"]], condition: Int[Tensor, "1"] | None = None
+        self, blocks: Iterable[Float[Tensor, "1 1 _"]], condition: Condition | None = None
     ) -> Iterator[Float[Tensor, "1 1 _"]]:
         """Yield the reconstruction of one item that arrives in blocks; as long as what came in.
 
@@ -408,6 +445,28 @@ class Autoencoder(nn.Module):
         """
         back = inference.to_waveform(self, self._checked(condition, 1))
         yield from inference.stream_through(inference.to_embedding(self), back, blocks)
+
+    def stream(
+        self,
+        batch: int = 1,
+        *,
+        speaker: str | Sequence[str | None] | None = None,
+        condition: Int[Tensor, "_"] | None = None,
+    ) -> Stream:
+        """Return what takes samples or codes as they come; for causal models.
+
+        Args:
+            batch: recordings that arrive in lockstep.
+            speaker: who shall be heard, by name: one for all, or one per recording.
+            condition: the same by `speaker_index`; None: anyone.
+
+        Raises:
+            ConfigError: the model looks ahead, or does not know such speakers.
+        """
+        if speaker is not None:
+            names = [speaker] * batch if isinstance(speaker, str) else list(speaker)
+            condition = self.speaker_index(names)
+        return Stream(self, batch, self._checked(condition, batch))
 
     def compress(
         self,
@@ -495,22 +554,36 @@ class Autoencoder(nn.Module):
         if not self.speakers:
             raise ConfigError(
                 f"a model with the decoder {self.config.decoder.name!r} and no table of speakers "
-                f"takes none; train one with `conv_speaker` (audiovq train autoencoder/vq_speaker)"
+                f"takes none; train one with `istft_speaker` (audiovq train autoencoder/vq_voice)"
             )
 
-    def _checked(
-        self, condition: Int[Tensor, "_"] | None, items: int
-    ) -> Int[Tensor, "{items}"] | None:
+    def _checked(self, condition: Condition | None, items: int) -> Condition | None:
         """Return a condition that fits, on the model's device.
 
         Checked here, for on a GPU a row that is not there would end the process.
 
         Raises:
-            ConfigError: the model knows no speakers, or the condition is not a row per item.
+            ConfigError: the model knows no speakers, or the condition is not a row per item, or a
+                vector.
         """
         if condition is None:
             return None
         self._check_speakers()
+        if condition.is_floating_point():
+            self._check_voices(condition, items)
+        else:
+            self._check_rows(condition, items)
+        return condition.to(next(self.parameters()).device)
+
+    def _check_voices(self, voices: Tensor, items: int) -> None:
+        size = self.config.decoder.speaker_dim  # every decoder that takes speakers has it
+        if tuple(voices.shape) != (items, size) or not bool(torch.isfinite(voices).all()):
+            raise ConfigError(
+                f"condition of {voices.dtype} and shape {tuple(voices.shape)} given; finite "
+                f"vectors of shape {(items, size)} are accepted, as model.voice(x) returns them"
+            )
+
+    def _check_rows(self, condition: Tensor, items: int) -> None:
         if condition.dtype != torch.int64 or condition.ndim != 1:
             raise ConfigError(
                 f"condition of {condition.dtype} and shape {tuple(condition.shape)} given; int64 "
@@ -522,9 +595,13 @@ class Autoencoder(nn.Module):
                 f"condition {reprlib.repr(rows)} given; {items} values from 0 (anyone) to "
                 f"{len(self.speakers)} are accepted, as model.speaker_index(names) returns them"
             )
-        return condition.to(next(self.parameters()).device)
 
-    def _discrete(self) -> DiscreteBottleneck:
+    def discrete_bottleneck(self) -> DiscreteBottleneck:
+        """Return the bottleneck of a model with codes.
+
+        Raises:
+            ConfigError: the model is continuous.
+        """
         if not isinstance(self.bottleneck, DiscreteBottleneck):
             raise ConfigError(
                 f"a model with the bottleneck {self.config.bottleneck.name!r} is continuous and "

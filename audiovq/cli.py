@@ -4,6 +4,8 @@
 from audiovq.commands import corpus
 from audiovq.commands import training
 from audiovq.commands import sound
+from audiovq.commands import stream
+from audiovq.commands import voice
 from audiovq.commands import units
 from audiovq.commands import export_units
 from audiovq.commands import evaluation
@@ -14,6 +16,7 @@ from audiovq.commands import score
 from audiovq.commands import coding
 from audiovq.commands import demo
 from audiovq.commands import shipping
+from audiovq.commands import export
 from audiovq.commands import listing
 from audiovq.commands._app import app
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audiovq import agreement, packing, windows
-from audiovq.bottlenecks._base import Context, DiscreteBottleneck
+from audiovq.bottlenecks._base import Condition, Context, DiscreteBottleneck
 from audiovq.encoders._base import Encoder
 from audiovq.errors import AudioError, ConfigError
 from audiovq.nn import lean
@@ -116,7 +116,7 @@ def to_embedding(model: "Autoencoder") -> Step:
     return Step(process, geometry, model.hop_length, _halves(model, back))
 
 
-def to_waveform(model: "Autoencoder", condition: Int[Tensor, "B"] | None = None) -> Step:
+def to_waveform(model: "Autoencoder", condition: Condition | None = None) -> Step:
     """Return the step from embedding (B, D, T) to waveform (B, 1, L)."""
     stride = model.bottleneck.stride
     left, right = (-(-n // stride) for n in model.decoder.receptive_field)
@@ -131,7 +131,7 @@ def to_waveform(model: "Autoencoder", condition: Int[Tensor, "B"] | None = None)
     return Step(process, geometry, model.hop_length)
 
 
-def from_codes(model: "Autoencoder", condition: Int[Tensor, "B"] | None = None) -> Step:
+def from_codes(model: "Autoencoder", condition: Condition | None = None) -> Step:
     """Return the step from codes (B, K, T) to waveform (B, 1, L)."""
     bottleneck, back = model.bottleneck, to_waveform(model, condition)
     assert isinstance(bottleneck, DiscreteBottleneck)

@@ -1,17 +1,20 @@
 """Files through a model and back, one by one, in bounded memory."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxtyping import Int
+from jaxtyping import Float
 from torch import Tensor
 
 from audiovq import audio
 from audiovq.autoencoder import Autoencoder
+from audiovq.bottlenecks._base import Condition
 from audiovq.data.corpora._base import audio_files
 from audiovq.errors import AudioError, ConfigError
+
+Blocks = Callable[[Iterable[Float[Tensor, "1 1 _"]]], Iterable[Float[Tensor, "1 1 _"]]]
 
 
 @dataclass(frozen=True)
@@ -71,17 +74,24 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def resynthesise(
-    model: Autoencoder, source: Path, target: Path, condition: Int[Tensor, "1"] | None = None
+    model: Autoencoder,
+    source: Path,
+    target: Path,
+    condition: Condition | None = None,
+    *,
+    before: Blocks = lambda blocks: blocks,
+    after: float = 1.0,
 ) -> Resynthesis:
     """Reconstruct one file to a 16-bit wav at the model's rate; appears whole or not at all.
 
-    With a `condition` (`model.speaker_index`) it is heard from that speaker.
+    With a `condition` (`model.speaker_index`, `model.voice`) it is heard from that speaker. What is
+    read goes through `before`, and what comes out is `after` times as loud.
     """
     start = time.perf_counter()
     target.parent.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
-    heard = (block.to(device) for block in audio.blocks(source, model.sample_rate))
-    given = (x_hat.cpu() for x_hat in model.reconstruct_blocks(heard, condition))
+    heard = (block.to(device) for block in before(audio.blocks(source, model.sample_rate)))
+    given = (x_hat.cpu() * after for x_hat in model.reconstruct_blocks(heard, condition))
     samples = audio.save_blocks(target, given, model.sample_rate, "PCM_16")
     seconds = samples / model.sample_rate
     return Resynthesis(source, target, seconds, seconds / (time.perf_counter() - start))

@@ -52,10 +52,14 @@ def small_model(
     return model
 
 
-def voices_model(bottleneck: dict | str = "vq_ema", *, causal: bool = False) -> Autoencoder:
-    """A small untrained model that knows three speakers, who differ."""
+def voices_model(
+    bottleneck: dict | str = "vq_ema", *, causal: bool = False, reference: bool = False
+) -> Autoencoder:
+    """A small untrained model that knows three speakers, who differ, and may hear others."""
     values = small_config(bottleneck, causal=causal).model_dump()
     decoder = {"name": "conv_speaker", "speakers": ["ann", "bob", "cem"], "speaker_dim": 3}
+    if reference:
+        decoder["reference"] = {"channels": 8}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = {**values, "decoder": {**decoder, "conv": values["decoder"]}}

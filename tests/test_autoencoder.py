@@ -377,7 +377,7 @@ def test_conditions_that_cannot_be_are_refused():
         lambda: list(MODEL.reconstruct_blocks([x], who)),
         lambda: MODEL.speaker_index(["ann"]),
     ):
-        with pytest.raises(ConfigError, match="decoder 'conv' and no table .*vq_speaker"):
+        with pytest.raises(ConfigError, match="decoder 'conv' and no table .*vq_voice"):
             call()
     for rows in (4, -1):
         with pytest.raises(ConfigError, match=r"given; 1 values from 0 \(anyone\) to 3 are"):
@@ -398,7 +398,7 @@ def test_a_saved_model_knows_its_speakers(tmp_path):
 
 
 def test_as_many_speakers_as_are_accepted_can_be_saved_and_loaded(tmp_path):
-    from audiovq.decoders.conv_speaker import MAX_NAME, MAX_SPEAKERS
+    from audiovq.decoders._speaker_table import MAX_NAME, MAX_SPEAKERS
     from audiovq.release import load
 
     # The longest names in the longest spelling: JSON writes a control character in 6 bytes.

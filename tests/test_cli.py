@@ -181,7 +181,7 @@ def test_convert_refuses(mistake, run, place, tmp_path):
     assert "give recordings and --speaker NAME" in mistake(*convert, x)
     assert "give recordings and --speaker NAME" in mistake(*convert, "--speaker", "ann")
     for command in (["--list-speakers"], [x, "--speaker", "ann"]):
-        assert "autoencoder/vq_speaker" in mistake("convert", place / "vq", *command)
+        assert "autoencoder/vq_voice" in mistake("convert", place / "vq", *command)
     assert "takes one recording" in mistake(
         *convert, place / "speech", "--speaker", "ann", "-o", tmp_path / "b.wav"
     )
@@ -344,6 +344,8 @@ def test_cp_copies_a_config_with_what_it_extends(run, mistake, tmp_path):
         "train",
         "resynth",
         "convert",
+        "fit-reference",
+        "evaluate-voice",
         "extract",
         "verify",
         "export-units",

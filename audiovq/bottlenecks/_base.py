@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from audiovq.nn.tree import register_output
 
+Condition = Int[Tensor, "B"] | Float[Tensor, "B E"]
+
 
 @register_output
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,13 +23,15 @@ class Context:
         x: the waveform as a leaf with gradient, given to bottlenecks that ask for it
             (`needs_input_gradient`).
         keys: one integer per item, from which every random draw derives (`audiovq.nn.random`).
-        condition: label of each item, such as its speaker.
+        condition: who speaks in each item, as a row of the decoder's table or as a vector.
+        reference: in training, another segment of each item's speaker.
     """
 
     mask: Bool[Tensor, "B 1 T"] | None = None
     x: Float[Tensor, "B 1 L"] | None = None
     keys: Int[Tensor, "B"] | None = None
-    condition: Int[Tensor, "B"] | None = None
+    condition: Condition | None = None
+    reference: Float[Tensor, "B 1 _"] | None = None
 
 
 @register_output

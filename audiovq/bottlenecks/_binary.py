@@ -31,10 +31,11 @@ def to_signs(
     codes: Int[Tensor, "B 1 T"], dim: int, size: float = 1.0
 ) -> Float[Tensor, "B {dim} T"]:
     """Return `size` where a bit of the code is 1 and `-size` where it is 0, first bit highest."""
-    if 1 << dim <= codes.numel():  # a table of all codes is cheaper than taking them apart
+    # A table of all codes is cheaper than taking them apart.
+    if not torch.compiler.is_exporting() and 1 << dim <= codes.numel():
         every = torch.arange(1 << dim, device=codes.device).view(-1, 1, 1)
         table = _signs(every, dim, size).squeeze(2)
-        return rearrange(table[codes.flatten()], "(b t) d -> b d t", b=len(codes))
+        return rearrange(table[codes.flatten()], "(b t) d -> b d t", b=codes.shape[0])
     return _signs(codes, dim, size)
 
 

@@ -24,16 +24,29 @@ from audiovq.nn.precision import without_autocast
 _BLOCK_BYTES = {"cpu": 2 << 20, "cuda": 256 << 20}
 
 
-def nearest(z: Float[Tensor, "R D"], codebook: Float[Tensor, "N D"]) -> Int[Tensor, "R"]:
+def half_norms(codebook: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
+    """Return |e|^2 / 2 of every code, in float32 or better."""
+    return codebook.to(torch.promote_types(codebook.dtype, torch.float32)).square().sum(dim=1) / 2
+
+
+def nearest(
+    z: Float[Tensor, "R D"],
+    codebook: Float[Tensor, "N D"],
+    norms: Float[Tensor, "N"] | None = None,
+) -> Int[Tensor, "R"]:
     """Return the index of the nearest code of every row; ties go to the lowest index.
 
     Minimises |e|^2 / 2 - z.e, block by block, in float32 or better whatever the autocast state.
+    `norms`, the `half_norms` of the codebook, are computed where they are not given.
     """
-    R, N = len(z), len(codebook)
+    N = len(codebook)
     dtype = torch.promote_types(z.dtype, torch.float32)
     with torch.no_grad(), without_autocast(z.device):
         z, codebook = z.to(dtype), codebook.to(dtype)
-        half_norms = codebook.square().sum(dim=1) / 2
+        norms = half_norms(codebook) if norms is None else norms.to(dtype)
+        if torch.compiler.is_exporting():  # a graph for any number of rows has no blocks of them
+            return torch.addmm(norms, z, codebook.T, alpha=-1.0).argmin(dim=1)
+        R = len(z)
         rows = max(1, _BLOCK_BYTES.get(z.device.type, 2 << 20) // (4 * N))
         codes = torch.empty(R, dtype=torch.int64, device=z.device)
         heard = None if torch.compiler.is_compiling() else _listener.get()
@@ -41,7 +54,7 @@ def nearest(z: Float[Tensor, "R D"], codebook: Float[Tensor, "N D"]) -> Int[Tens
         for start in range(0, R, rows):
             block = z[start : start + rows]
             out = scores[: len(block)]
-            torch.addmm(half_norms, block, codebook.T, alpha=-1.0, out=out)
+            torch.addmm(norms, block, codebook.T, alpha=-1.0, out=out)
             torch.argmin(out, dim=1, out=codes[start : start + rows])
             if heard is not None:
                 heard.append(_margin(out, block, codebook))

@@ -13,7 +13,7 @@ from audiovq.bottlenecks._base import EMPTY, Statistics
 from audiovq.bottlenecks._estimators import EstimatorName
 from audiovq.bottlenecks._health import describe_fit, fit_sums
 from audiovq.bottlenecks._jitter import JitterConfig
-from audiovq.nn import random
+from audiovq.nn import lean, random
 
 
 class EMAConfig(JitterConfig):
@@ -95,6 +95,9 @@ class EMACodebook(nn.Module):
     @property
     def vectors(self) -> Float[Tensor, "N D"]:
         """The code vectors, derived from the running counts and sums."""
+        return lean.kept((self, "vectors"), self._vectors)
+
+    def _vectors(self) -> Float[Tensor, "N D"]:
         if self.sphere:
             return F.normalize(self.ema_sum, dim=1)
         total, N = self.ema_count.sum(), len(self.ema_count)
@@ -139,7 +142,9 @@ class EMACodebook(nn.Module):
         vectors: Float[Tensor, "N D"] | None = None,
     ) -> Int[Tensor, "R"]:
         """Return each row's nearest code; 0 where not real."""
-        codes = codebook.nearest(rows, self.vectors if vectors is None else vectors)
+        vectors = self.vectors if vectors is None else vectors
+        norms = lean.kept((self, "norms"), lambda: codebook.half_norms(vectors))
+        codes = codebook.nearest(rows, vectors, norms)
         return codes if real is None else torch.where(real, codes, 0)
 
     @torch.no_grad()

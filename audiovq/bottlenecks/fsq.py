@@ -93,10 +93,11 @@ class FSQ(DiscreteBottleneck):
     def decode(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         """Return the levels of each channel, in [-1, 1]."""
         size = self.codebook_sizes[0]
-        if size <= codes.numel():  # a table of all codes is cheaper than dividing again and again
+        # A table of all codes is cheaper than dividing again and again.
+        if not torch.compiler.is_exporting() and size <= codes.numel():
             table = self._levels(torch.arange(size, device=codes.device).view(1, 1, -1))
             rows = table[0].T.contiguous().index_select(0, codes.flatten())
-            return rearrange(rows, "(b t) d -> b d t", b=len(codes))
+            return rearrange(rows, "(b t) d -> b d t", b=codes.shape[0])
         return self._levels(codes)
 
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:

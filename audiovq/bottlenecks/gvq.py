@@ -91,7 +91,7 @@ class GVQ(DiscreteBottleneck):
         real = None if context.mask is None else context.mask.flatten()
         each = zip(self.codebooks, self._groups(z), strict=True)
         codes = [layer.search(rows, real) for layer, rows in each]
-        return rearrange(codes, "k (b t) -> b k t", b=len(z))
+        return rearrange(codes, "k (b t) -> b k t", b=z.shape[0])
 
     def decode(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         """Return the code vectors of all groups.
@@ -105,7 +105,7 @@ class GVQ(DiscreteBottleneck):
             )
         rows = zip(self.codebooks, codes.unbind(dim=1), strict=True)
         z_q = torch.cat([layer.vectors[row.flatten()] for layer, row in rows], dim=1)
-        return rearrange(z_q, "(b t) d -> b d t", b=len(codes))
+        return rearrange(z_q, "(b t) d -> b d t", b=codes.shape[0])
 
     @torch.no_grad()
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:

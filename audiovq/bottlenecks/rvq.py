@@ -99,7 +99,7 @@ class RVQ(DiscreteBottleneck):
             vectors = layer.vectors
             codes.append(layer.search(residual, real, vectors))
             residual = residual - vectors.index_select(0, codes[-1])
-        return rearrange(codes, "k (b t) -> b k t", b=len(z))
+        return rearrange(codes, "k (b t) -> b k t", b=z.shape[0])
 
     def decode(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         """Return the sum of the codes; the first rows of codes suffice."""
@@ -108,7 +108,7 @@ class RVQ(DiscreteBottleneck):
             taken = layer.vectors.index_select(0, row.flatten())
             total = taken if total is None else total + taken
         assert total is not None
-        return rearrange(total, "(b t) d -> b d t", b=len(codes))
+        return rearrange(total, "(b t) d -> b d t", b=codes.shape[0])
 
     @torch.no_grad()
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:

@@ -59,7 +59,7 @@ class SimVQ(DiscreteBottleneck):
         """Return the index of each frame's nearest code, in [0, N); 0 where masked."""
         real = None if context.mask is None else context.mask.flatten()
         vectors = self.codebook
-        return learned.search(learned.rows_of(z, vectors), vectors, real).view(len(z), 1, -1)
+        return learned.search(learned.rows_of(z, vectors), vectors, real).view(z.shape[0], 1, -1)
 
     def decode(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         """Return the code vectors."""

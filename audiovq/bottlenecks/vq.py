@@ -45,7 +45,7 @@ class VQ(DiscreteBottleneck):
         """Return the index of each frame's nearest code, in [0, N); 0 where masked."""
         real = None if context.mask is None else context.mask.flatten()
         rows = learned.rows_of(z, self.codebook)
-        return learned.search(rows, self.codebook, real).view(len(z), 1, -1)
+        return learned.search(rows, self.codebook, real).view(z.shape[0], 1, -1)
 
     def decode(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         """Return the code vectors."""

@@ -73,12 +73,12 @@ class VQEMA(DiscreteBottleneck):
     ) -> Int[Tensor, "B K T"]:
         """Return the index of each frame's nearest code, in [0, N); 0 where masked."""
         real = None if context.mask is None else context.mask.flatten()
-        return self.codebook.search(self._rows(z), real).view(len(z), 1, -1)
+        return self.codebook.search(self._rows(z), real).view(z.shape[0], 1, -1)
 
     def decode(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         """Return the code vectors, at the decoder's dimension."""
         rows = self.codebook.vectors[codes[:, 0].flatten()]
-        return rearrange(self.space.leave(rows), "(b t) d -> b d t", b=len(codes))
+        return rearrange(self.space.leave(rows), "(b t) d -> b d t", b=codes.shape[0])
 
     @torch.no_grad()
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:

@@ -106,9 +106,9 @@ class VQVAE2(DiscreteBottleneck):
     ) -> Int[Tensor, "B K Tk"]:
         """Return slow and fast codes; 0 where masked."""
         slow = self.slow.search(self._slow_rows(z, context), _real(context, self.config.ratio))
-        given = self._spread(self.slow.vectors[slow], len(z))
+        given = self._spread(self.slow.vectors[slow], z.shape[0])
         fast = self.fast.search(self._fast_rows(z, given, context), _real(context, 1))
-        return self._stack(slow, fast, len(z))
+        return self._stack(slow, fast, z.shape[0])
 
     def decode(self, codes: Int[Tensor, "B K Tk"]) -> Float[Tensor, "B D T"]:
         """Return both sequences of code vectors, joined.
@@ -121,7 +121,7 @@ class VQVAE2(DiscreteBottleneck):
                 f"{codes.shape[1]} rows of codes given; vqvae2 needs all "
                 f"{len(self.codebook_sizes)}, the slow one and {self.config.ratio} fast ones"
             )
-        B = len(codes)
+        B = codes.shape[0]
         given = self._spread(self.slow.vectors[codes[:, 0].flatten()], B)
         fast = self.fast.vectors[rearrange(codes[:, 1:], "b r t -> (b t r)")]
         return self._join(rearrange(fast, "(b t) d -> b d t", b=B), given)

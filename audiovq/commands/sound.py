@@ -1,12 +1,17 @@
 """Commands that give sound."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from audiovq.commands._app import Device, ModelArgument, OutWav, Plugin, app, load_model
 from audiovq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from audiovq.resynth import Resynthesis
 
 
 @app.command()
@@ -24,49 +29,24 @@ def resynth(
 
     Example: audiovq resynth runs/vq speech/ -o out
     """
-    _pass_through(load_model(model, device, plugin), inputs, out, force=force)
+    from audiovq.resynth import resynthesise
+
+    work = partial(resynthesise, load_model(model, device, plugin))
+    each_file(inputs, out, work, "resynthesising", force=force)
 
 
-@app.command()
-def convert(
-    model: ModelArgument,
-    inputs: Annotated[
-        list[Path] | None, typer.Argument(help="audio files, or folders of them")
-    ] = None,
-    speaker: Annotated[
-        str | None, typer.Option(help="who shall speak: one of --list-speakers")
-    ] = None,
-    out: OutWav = Path("converted"),
-    list_speakers: Annotated[
-        bool, typer.Option("--list-speakers", help="print the speakers the model knows, and stop")
-    ] = False,
-    force: Annotated[bool, typer.Option(help="replace files that are there")] = False,
-    device: Device = "cpu",
-    plugin: Plugin = [],  # noqa: B006
+def each_file(
+    inputs: list[Path],
+    out: Path,
+    work: "Callable[[Path, Path], Resynthesis]",
+    what: str,
+    *,
+    force: bool,
 ) -> None:
-    """Say recordings in another voice: codes of whoever speaks, decoded as a speaker of training.
-
-    Takes a model that was trained with speakers, such as autoencoder/vq_speaker. Files of any
-    length are streamed.
-
-    Example: audiovq convert runs/vq_speaker hello.wav --speaker p225 -o hello_p225.wav
-    """
-    loaded = load_model(model, device, plugin)
-    if list_speakers:
-        loaded.speaker_index([])  # refuses a model without speakers
-        print("\n".join(loaded.speakers))
-        return
-    if speaker is None or not inputs:
-        raise ConfigError("give recordings and --speaker NAME; --list-speakers prints the names")
-    _pass_through(loaded, inputs, out, loaded.speaker_index([speaker]), force=force)
-
-
-def _pass_through(
-    model: Any, inputs: list[Path], out: Path, condition: Any = None, *, force: bool
-) -> None:
+    """Do some work from each file to its target, and say what became of it."""
     from tqdm import tqdm
 
-    from audiovq.resynth import plan, resynthesise
+    from audiovq.resynth import plan
 
     pairs = plan(inputs, out)
     there = [t for _, t in pairs if t.exists()]
@@ -74,6 +54,6 @@ def _pass_through(
         raise ConfigError(
             f"{there[0]} exists already ({len(there)} in all); add --force to replace"
         )
-    for source, target in tqdm(pairs, desc="resynthesising", unit="file"):
-        done = resynthesise(model, source, target, condition)
+    for source, target in tqdm(pairs, desc=what, unit="file"):
+        done = work(source, target)
         print(f"{done.target}\t{done.seconds:.2f} s\t{done.speed:.1f} x real time")

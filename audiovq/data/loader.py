@@ -21,6 +21,7 @@ from audiovq.config import Config
 from audiovq.data.augment import NOISE, AugmentConfig, augment, level
 from audiovq.data.corruption import Corruption, CorruptionConfig
 from audiovq.data.manifest import Manifest, Record
+from audiovq.data.references import References
 from audiovq.data.segments import Segments
 from audiovq.errors import AudioError, ConfigError, ManifestError
 from audiovq.nn import random
@@ -36,6 +37,11 @@ class DataConfig(Config):
         None, gt=0, description="in place of batch_size: speech per step, over all devices (s)"
     )
     segment_seconds: float = Field(1.0, gt=0, le=60, description="length of a segment (s)")
+    references: bool = Field(
+        False,
+        description="load for each segment another one of its speaker, from which a reference "
+        "encoder hears the voice",
+    )
     workers: int = Field(1, ge=0, le=64, description="processes that load audio; changes no result")
     augment: AugmentConfig = Field(AugmentConfig(), description="changes to each waveform")
     corruption: CorruptionConfig = Field(
@@ -70,6 +76,7 @@ class Batch:
         speakers: speaker of each item, None where unknown.
         step_lengths: real samples of all items of the step, of which these may be a part: losses
             are normalised by them.
+        reference: another segment of each item's speaker, if `data.references` asks for it.
     """
 
     x: Float[Tensor, "B 1 L"]
@@ -79,6 +86,7 @@ class Batch:
     ids: tuple[str, ...]
     speakers: tuple[str | None, ...]
     step_lengths: Int[Tensor, "S"]
+    reference: Float[Tensor, "B 1 L"] | None = None
 
     def split(self, parts: int) -> "list[Batch]":
         """Return the items in so many parts, as equal as can be."""
@@ -94,6 +102,7 @@ class Batch:
                 ids=self.ids[a:b],
                 speakers=self.speakers[a:b],
                 step_lengths=self.step_lengths,
+                reference=None if self.reference is None else self.reference[a:b],
             )
             for a, b in pairwise(bounds)
         ]
@@ -110,6 +119,9 @@ class Batch:
             ids=tuple(i for i in self.ids for _ in range(times)),
             speakers=tuple(s for s in self.speakers for _ in range(times)),
             step_lengths=self.step_lengths.repeat_interleave(times),
+            reference=None
+            if self.reference is None
+            else self.reference.repeat_interleave(times, dim=0),
         )
 
 
@@ -171,7 +183,7 @@ class Loader:
 
 _ATTEMPTS = 4  # to find speech in a recording
 
-_Item = tuple[Tensor, Tensor | None, int, int, str, str | None]
+_Item = tuple[Tensor, Tensor | None, int, int, str, str | None, Tensor | None]
 
 
 class _Items:
@@ -193,6 +205,9 @@ class _Items:
         self.segments = Segments(records, config.segment_seconds, seed, config.augment.speeds)
         self.corrupt = _corruption(config.corruption, sample_rate)
         self.noise = _corruption(config.augment.noise, sample_rate)
+        self.references = (
+            References(manifest, records, self.size, sample_rate) if config.references else None
+        )
 
     def length(self, number: int) -> int:
         """Return the real samples of a sample, without opening its file."""
@@ -213,12 +228,13 @@ class _Items:
             x = augment(x, self.augment, draw.key)[..., : self.size]
             x = x if self.noise is None else self.noise(x, draw.key ^ NOISE).clamp(-1.0, 1.0)
             heard = None if self.corrupt is None else self.corrupt(x, draw.key)
+            reference = self.references.load(record, draw.key) if self.references else None
         except AudioError as error:
             return error
         length = x.shape[-1]
         padding = (0, self.size - length)
         heard = None if heard is None else F.pad(heard, padding)
-        return F.pad(x, padding), heard, length, draw.key, record.id, record.speaker
+        return F.pad(x, padding), heard, length, draw.key, record.id, record.speaker, reference
 
     def _heard(self, number: int) -> Float[Tensor, "1 1 L"]:
         """Return a sample as recorded; of several attempts the first that is loud enough."""
@@ -310,7 +326,7 @@ def _collate(items: list[_Item | AudioError], step_lengths: Int[Tensor, "S"]) ->
     if faults:
         return faults[0]
     good = [item for item in items if not isinstance(item, AudioError)]
-    x, heard, lengths, keys, ids, speakers = zip(*good, strict=True)
+    x, heard, lengths, keys, ids, speakers, references = zip(*good, strict=True)
     clean = torch.cat(x)
     return Batch(
         x=clean,
@@ -320,4 +336,5 @@ def _collate(items: list[_Item | AudioError], step_lengths: Int[Tensor, "S"]) ->
         ids=ids,
         speakers=speakers,
         step_lengths=step_lengths,
+        reference=None if references[0] is None else torch.cat(references),
     )

@@ -6,7 +6,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from audiovq.bottlenecks._base import Context
+from audiovq.errors import ConfigError
 from audiovq.nn.conv import Span
+from audiovq.nn.stepping import State
 
 
 class Decoder(nn.Module, ABC):
@@ -21,6 +23,11 @@ class Decoder(nn.Module, ABC):
     hop_length: int
     speakers: tuple[str, ...] = ()
 
+    @property
+    def reference(self) -> nn.Module | None:
+        """The network from recordings to vectors that `Context.condition` may hold, if any."""
+        return None
+
     @abstractmethod
     def forward(self, z: Float[Tensor, "B D T"], context: Context = ...) -> Float[Tensor, "B 1 L"]:
         """Decode T frames to L = T * hop_length samples; `context.mask` marks real frames."""
@@ -28,6 +35,27 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Return the state of so many items before their first frame: zeros, item by item.
+
+        Dtype and device are those of `like`. Only a causal decoder has one.
+
+        Raises:
+            ConfigError: this decoder has no steps.
+        """
+        del batch, like
+        raise ConfigError(f"{type(self).__name__} defines no initial_state() and no step()")
+
+    def step(
+        self, z: Float[Tensor, "B D T"], state: State, context: Context = Context()
+    ) -> tuple[Float[Tensor, "B 1 L"], State]:
+        """Decode the next T frames; equals `forward` of all, but for rounding.
+
+        Returns:
+            the next samples and the new state; the old one is left as it was.
+        """
+        raise NotImplementedError
 
     @property
     def receptive_field(self) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from audiovq.nn.conv import (
     weight_norm,
 )
 from audiovq.nn.residual import ResidualUnit
+from audiovq.nn.stepping import Films, State, same
 
 
 class Config(ComponentConfig):
@@ -81,6 +82,34 @@ class ConvDecoder(Decoder):
             y = stage(y, slow, layer_mask(mask, rate))
         return self.last(lean.activate(self.act, y), layer_mask(mask, rate), spare=True)  # type: ignore[no-any-return]
 
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Return one tensor per layer with a past: first, then each stage's, then last."""
+        stages = (p for s in self.stages for p in s.initial_state(batch, like))  # type: ignore[operator]
+        first, last = (layer.initial_state(batch, like) for layer in (self.first, self.last))
+        return first, *stages, last
+
+    def step(
+        self, z: Float[Tensor, "B D T"], state: State, context: Context = Context()
+    ) -> tuple[Float[Tensor, "B 1 L"], State]:
+        """Decode the next T frames; return the new state as well."""
+        del context
+        return self.step_with([same] * len(self.widths), z, state)
+
+    def step_with(
+        self, films: Films, z: Float[Tensor, "B D T"], state: State
+    ) -> tuple[Float[Tensor, "B 1 L"], State]:
+        """Decode the next T frames; what comes out at each rate goes through that rate's film."""
+        y, past = self.first.step(z, state[0])
+        y, new = films[0](y), [past]
+        for stage, film in zip(self.stages, films[1:], strict=True):
+            y, past = stage.up.step(stage.act(y), state[len(new)])  # type: ignore[operator, union-attr]
+            y, new = film(y), [*new, past]
+            for unit in stage.units:  # type: ignore[union-attr]
+                y, past = unit.step(y, state[len(new)])
+                new.append(past)
+        y, past = self.last.step(lean.activate(self.act, y), state[len(new)])
+        return y, (*new, past)
+
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""
         for layer in (self.last, *reversed(self.stages), self.first):
@@ -114,6 +143,9 @@ class _Stage(nn.Module):
         fast_mask: Float[Tensor, "#B 1 _"] | None,
     ) -> Float[Tensor, "B C_out L_out"]:
         return self.refine(self.up(self.act(x), mask), fast_mask)
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        return tuple(layer.initial_state(batch, like) for layer in (self.up, *self.units))
 
     def refine(
         self, x: Float[Tensor, "B C L"], mask: Float[Tensor, "#B 1 _"] | None

@@ -13,6 +13,7 @@ from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, expand_mask, layer_mask
 from audiovq.nn.convnext import ConvNeXtConfig, dense
 from audiovq.nn.istft import InverseSTFT
 from audiovq.nn.precision import without_autocast
+from audiovq.nn.stepping import Films, State, same
 from audiovq.nn.stft import nearest_divisor
 
 # How every spectrum starts. Losses compare levels on a logarithmic scale, on which speech with its
@@ -67,14 +68,56 @@ class ISTFTDecoder(Decoder):
         y = self.first(z, mask)
         for block in self.blocks:
             y = block(y, mask)
-        y = self.up(y.transpose(1, 2)).unflatten(-1, (self.rate, -1)).flatten(1, 2).transpose(1, 2)
-        fast_mask = layer_mask(mask, self.rate)
+        y, fast_mask = self.spread(y), layer_mask(mask, self.rate)
         for block in self.fast_blocks:
             y = block(y, fast_mask)
-        with without_autocast(z.device):
+        return self.samples(y, mask)
+
+    def spread(self, y: Float[Tensor, "B C T"]) -> Float[Tensor, "B C_fast T_fast"]:
+        """Take each frame apart into the columns of its spectra."""
+        parts = self.up(y.transpose(1, 2)).unflatten(-1, (self.rate, -1))
+        return parts.flatten(1, 2).transpose(1, 2)  # type: ignore[no-any-return]
+
+    def samples(
+        self, y: Float[Tensor, "B C_fast T_fast"], mask: Float[Tensor, "#B 1 T"] | None
+    ) -> Float[Tensor, "B 1 L"]:
+        """Return the waveform of the columns of all spectra; `mask` is of frames."""
+        with without_autocast(y.device):
             real, imaginary = self.head(y.to(self.head.angle.bias.dtype))
             exist = expand_mask(mask, self.rate)
             return self.inverse(real, imaginary, None if exist is None else exist.to(real.dtype))  # type: ignore[no-any-return]
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Return one tensor per layer with a past: first, blocks, fast blocks, transform."""
+        layers = (self.first, *self.blocks, *self.fast_blocks, self.inverse)
+        return tuple(layer.initial_state(batch, like) for layer in layers)
+
+    def step(
+        self, z: Float[Tensor, "B D T"], state: State, context: Context = Context()
+    ) -> tuple[Float[Tensor, "B 1 L"], State]:
+        """Decode the next T frames; return the new state as well."""
+        del context
+        wide, fast = [same] * len(self.blocks), [same] * (len(self.fast_blocks) + 1)
+        return self.step_with(wide, fast, z, state)
+
+    def step_with(
+        self, films: Films, fast_films: Films, z: Float[Tensor, "B D T"], state: State
+    ) -> tuple[Float[Tensor, "B 1 L"], State]:
+        """Decode the next T frames; what enters a block or the head goes through its film."""
+        y, past = self.first.step(z, state[0])
+        new = [past]
+        for block, film in zip(self.blocks, films, strict=True):
+            y, past = block.step(film(y), state[len(new)])  # type: ignore[operator]
+            new.append(past)
+        y = self.spread(y)
+        for block, film in zip(self.fast_blocks, fast_films[:-1], strict=True):
+            y, past = block.step(film(y), state[len(new)])  # type: ignore[operator]
+            new.append(past)
+        with without_autocast(z.device):
+            columns = fast_films[-1](y).to(self.head.angle.bias.dtype)
+            real, imaginary = self.head(columns)
+            x_hat, past = self.inverse.step(real, imaginary, state[len(new)])
+        return x_hat, (*new, past)
 
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""

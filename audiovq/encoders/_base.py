@@ -5,7 +5,9 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from audiovq.errors import ConfigError
 from audiovq.nn.conv import Span
+from audiovq.nn.stepping import State
 
 
 class Encoder(nn.Module, ABC):
@@ -28,6 +30,25 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def input_span(self, out: Span) -> Span:
         """Return the samples that the frames `out` depend on."""
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Return the state of so many items before their first sample: zeros, item by item.
+
+        Dtype and device are those of `like`. Only a causal encoder has one.
+
+        Raises:
+            ConfigError: this encoder has no steps.
+        """
+        del batch, like
+        raise ConfigError(f"{type(self).__name__} defines no initial_state() and no step()")
+
+    def step(self, x: Float[Tensor, "B 1 L"], state: State) -> tuple[Float[Tensor, "B C T"], State]:
+        """Encode the next T * hop_length samples; equals `forward` of all, but for rounding.
+
+        Returns:
+            the next frames and the new state; the old one is left as it was.
+        """
+        raise NotImplementedError
 
     @property
     def receptive_field(self) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from audiovq.nn import lean
 from audiovq.nn.activations import ActivationName, activation
 from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, layer_mask, weight_norm
 from audiovq.nn.residual import ResidualUnit
+from audiovq.nn.stepping import State
 
 
 class Config(ComponentConfig):
@@ -71,6 +72,22 @@ class ConvEncoder(Encoder):
             rate //= stride
         return self.last(lean.activate(self.act, y), mask, spare=True)  # type: ignore[no-any-return]
 
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Return one tensor per layer with a past: first, then each stage's, then last."""
+        stages = (p for s in self.stages for p in s.initial_state(batch, like))  # type: ignore[operator]
+        first, last = (layer.initial_state(batch, like) for layer in (self.first, self.last))
+        return first, *stages, last
+
+    def step(self, x: Float[Tensor, "B 1 L"], state: State) -> tuple[Float[Tensor, "B C T"], State]:
+        """Encode the next T * hop_length samples; return the new state as well."""
+        y, first = self.first.step(x, state[0])
+        new = [first]
+        for stage in self.stages:
+            y, past = stage.step(y, state[len(new) :])  # type: ignore[operator]
+            new += past
+        y, last = self.last.step(lean.activate(self.act, y), state[-1])
+        return y, (*new, last)
+
     def input_span(self, out: Span) -> Span:
         """Return the samples that the frames `out` depend on."""
         for layer in (self.last, *reversed(self.stages), self.first):
@@ -120,6 +137,20 @@ class _Stage(nn.Module):
         for unit in self.units:
             x = unit(x, mask)
         return self.down(lean.activate(self.act, x), mask, spare=True)  # type: ignore[no-any-return]
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        return tuple(layer.initial_state(batch, like) for layer in (*self.units, self.down))
+
+    def step(
+        self, x: Float[Tensor, "B C L"], state: State
+    ) -> tuple[Float[Tensor, "B C_out L_out"], State]:
+        """Return what `forward` does of the next inputs; state beyond one's own is ignored."""
+        new = []
+        for unit, past in zip(self.units, state, strict=False):
+            x, past = unit.step(x, past)  # type: ignore[operator]  # noqa: PLW2901
+            new.append(past)
+        x, past = self.down.step(lean.activate(self.act, x), state[len(new)])
+        return x, (*new, past)
 
     def input_span(self, out: Span) -> Span:
         """Return the inputs that the outputs `out` depend on."""

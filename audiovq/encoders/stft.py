@@ -12,6 +12,7 @@ from audiovq.encoders._base import Encoder
 from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, expand_mask, layer_mask
 from audiovq.nn.convnext import ConvNeXtConfig, dense
 from audiovq.nn.precision import without_autocast
+from audiovq.nn.stepping import State
 from audiovq.nn.stft import STFT, nearest_divisor
 
 # Below this share of speech's usual level a bin counts as silent: -86 dBFS, which is less than the
@@ -70,11 +71,36 @@ class STFTEncoder(Encoder):
         fast_mask = layer_mask(mask, self.rate)
         for block in self.fast_blocks:
             y = block(y, fast_mask)
-        y = y.transpose(1, 2).unflatten(1, (-1, self.rate)).flatten(2)
-        y = self.down(y).transpose(1, 2)
+        y = self._slower(y)
         for block in self.blocks:
             y = block(y, mask)
         return self.last(y, mask)  # type: ignore[no-any-return]
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """Return one tensor per layer with a past: transform, fast blocks, blocks, last."""
+        layers = (self.stft, *self.fast_blocks, *self.blocks, self.last)
+        return tuple(layer.initial_state(batch, like) for layer in layers)
+
+    def step(self, x: Float[Tensor, "B 1 L"], state: State) -> tuple[Float[Tensor, "B C T"], State]:
+        """Encode the next T * hop_length samples; return the new state as well."""
+        with without_autocast(x.device):
+            real, imaginary, past = self.stft.step(x, state[0])
+            y = self.first(_seen(real, imaginary)).transpose(1, 2)
+        new = [past]
+        for block in self.fast_blocks:
+            y, past = block.step(y, state[len(new)])  # type: ignore[operator]
+            new.append(past)
+        y = self._slower(y)
+        for layer in (*self.blocks, self.last):
+            y, past = layer.step(y, state[len(new)])
+            new.append(past)
+        return y, tuple(new)
+
+    def _slower(self, y: Float[Tensor, "B C S"]) -> Float[Tensor, "B C_out T"]:
+        """Fold the columns of a frame's spectra into one."""
+        B, C, S = y.shape
+        rows = y.transpose(1, 2).reshape(B, S // self.rate, self.rate * C)
+        return self.down(rows).transpose(1, 2)  # type: ignore[no-any-return]
 
     def input_span(self, out: Span) -> Span:
         """Return the samples that the frames `out` depend on."""

@@ -78,10 +78,24 @@ class ConvNeXtBlock(nn.Module):
         self, x: Float[Tensor, "B C T"], mask: Float[Tensor, "#B 1 _"] | None = None
     ) -> Float[Tensor, "B C T"]:
         """Return x plus its neighbourhood's contribution; x counts as zero where `mask` is 0."""
-        y = self.norm(self.depthwise(x, mask).transpose(1, 2))
+        return x + self._per_frame(self.depthwise(x, mask))
+
+    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B C P"]:
+        """Return the state before the first input, in the dtype and on the device of `like`."""
+        return self.depthwise.initial_state(batch, like)
+
+    def step(
+        self, x: Float[Tensor, "B C T"], past: Float[Tensor, "B C P"]
+    ) -> tuple[Float[Tensor, "B C T"], Float[Tensor, "B C P"]]:
+        """Return what `forward` does of the next inputs, and the new state."""
+        near, past = self.depthwise.step(x, past)
+        return x + self._per_frame(near), past
+
+    def _per_frame(self, near: Float[Tensor, "B C T"]) -> Float[Tensor, "B C T"]:
+        y = self.norm(near.transpose(1, 2))
         hidden = self.widen(y).transpose(1, 2)
         y = self.narrow(lean.activate(self.act, hidden).transpose(1, 2))
-        return x + (y * self.scale).transpose(1, 2)  # type: ignore[no-any-return]
+        return (y * self.scale).transpose(1, 2)  # type: ignore[no-any-return]
 
     def input_span(self, out: Span) -> Span:
         """Return the inputs that the outputs `out` depend on."""

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from audiovq.nn import lean
 from audiovq.nn.conv import Span
 from audiovq.nn.stft import hann
 
@@ -73,6 +74,32 @@ class InverseSTFT(nn.Module):
         y = self._overlap_add(segments) / divisor.clamp_min(_FLOOR * self.power)
         return y.unsqueeze(1)
 
+    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B 2 P"]:
+        """Return what spectra before the first add to the samples to come: nothing.
+
+        Row 0 is of the samples, row 1 of the divisor, which both sum up as spectra come.
+        """
+        assert self.before == 0, "a transform that looks ahead has no steps"
+        return like.new_zeros(batch, 2, self.n_fft - self.hop_length)
+
+    def step(
+        self,
+        real: Float[Tensor, "B T F"],
+        imaginary: Float[Tensor, "B T F"],
+        past: Float[Tensor, "B 2 P"],
+    ) -> tuple[Float[Tensor, "B 1 L"], Float[Tensor, "B 2 P"]]:
+        """Return the samples of the next T spectra, and the new state."""
+        window = lean.kept(self, lambda: hann(self.n_fft, real))
+        segments = self._segments(real, imaginary) * window
+        both = torch.stack([segments, window.square().expand_as(segments)], dim=1)
+        B, _, T, _ = both.shape
+        y = both.new_zeros(B, 2, T + self.overlap - 1, self.hop_length)
+        y[:, :, : self.overlap - 1] += past.view(B, 2, -1, self.hop_length)
+        for k, part in enumerate(both.chunk(self.overlap, dim=-1)):
+            y[:, :, k : k + T] += part
+        done, left = y[:, :, :T].flatten(2), y[:, :, T:].flatten(2)
+        return done[:, :1] / done[:, 1:].clamp_min(_FLOOR * self.power), left
+
     def input_span(self, out: Span) -> Span:
         """Return the spectra that the samples `out` depend on."""
         first, last = out.start + self.before, out.end - 1 + self.before
@@ -81,6 +108,11 @@ class InverseSTFT(nn.Module):
     def magnitude(self, rms: float) -> float:
         """Return the magnitude of all bins at which unrelated phases give samples of that rms."""
         return rms * math.sqrt(self.n_fft * self.power)
+
+    @property
+    def floor(self) -> float:
+        """The least that samples are divided by."""
+        return _FLOOR * self.power
 
     def _segments(
         self, real: Float[Tensor, "B T F"], imaginary: Float[Tensor, "B T F"]

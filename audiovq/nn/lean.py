@@ -8,8 +8,9 @@ Source: the channels-last layout of PyTorch (torch.channels_last), here for one 
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -19,14 +20,32 @@ from torch.nn import functional as F
 _LARGE = 1024  # weights per output channel from which a product is faster than oneDNN
 _KEPT_BYTES = 24 << 20
 
+_T = TypeVar("_T")
+
+
+Kept = dict[Hashable, Any]  # what was made of weights, by whom
+
 
 class _Kept(threading.local):
     """The weights already laid out within `weights_kept`, per thread; None outside of it."""
 
-    weights: dict[nn.Module, Tensor] | None = None
+    weights: Kept | None = None
 
 
 _kept = _Kept()
+
+
+@contextmanager
+def weights_kept_in(own: Kept) -> Iterator[None]:
+    """Lay out weights as in `weights_kept`, and keep them for the next time in a dict of one's own.
+
+    Whoever holds it sees to it that weights, dtype and device do not change meanwhile.
+    """
+    before, _kept.weights = _kept.weights, own
+    try:
+        yield
+    finally:
+        _kept.weights = before
 
 
 @contextmanager
@@ -110,7 +129,7 @@ def upsample(
     """
     B, L, stride = len(x), x.shape[-1], layer.stride[0]
     assert layer.kernel_size[0] == 2 * stride
-    weight = _kept_or(layer, lambda: _by_pairs(layer.weight, stride))
+    weight = kept(layer, lambda: _by_pairs(layer.weight, stride))
     pairs = _patches(_padded(x, 1, 1), 2, 1)
     y = (pairs @ weight).view(B, (L + 1) * stride, layer.out_channels)
     if layer.bias is not None:
@@ -146,16 +165,17 @@ def masked(
 
 
 def _laid_out(layer: nn.Conv1d) -> Float[Tensor, "C_out C_in 1 k"]:
-    return _kept_or(layer, lambda: _columns(layer.weight))
+    return kept(layer, lambda: _columns(layer.weight))
 
 
-def _kept_or(layer: nn.Module, make: Callable[[], Tensor]) -> Tensor:
-    kept = _kept.weights
-    if kept is None:
+def kept(key: Hashable, make: Callable[[], _T]) -> _T:
+    """Return what is made of weights alone, such as a layer's; made once where they are kept."""
+    known = None if torch.compiler.is_compiling() else _kept.weights
+    if known is None:
         return make()
-    if layer not in kept:
-        kept[layer] = make()
-    return kept[layer]
+    if key not in known:
+        known[key] = make()
+    return known[key]  # type: ignore[no-any-return]
 
 
 def _columns(x: Float[Tensor, "B C L"]) -> Float[Tensor, "B C 1 L"]:

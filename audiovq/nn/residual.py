@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from audiovq.nn import lean
+from audiovq.nn import lean, stepping
 from audiovq.nn.activations import ActivationName, activation
 from audiovq.nn.conv import Conv1d, Span, weight_norm
 
@@ -39,6 +39,18 @@ class ResidualUnit(nn.Module):
         y = self.dilated(self.act_in(x), mask, spare=True)
         y = self.pointwise(lean.activate(self.act_out, y))
         return y.add_(x) if lean.applies(x) else x + y  # type: ignore[no-any-return]
+
+    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B C P"]:
+        """Return the state before the first input, in the dtype and on the device of `like`."""
+        return self.dilated.initial_state(batch, like)
+
+    def step(
+        self, x: Float[Tensor, "B C L"], past: Float[Tensor, "B C P"]
+    ) -> tuple[Float[Tensor, "B C L"], Float[Tensor, "B C P"]]:
+        """Return what `forward` does of the next inputs, and the new state."""
+        y, past = self.dilated.step(self.act_in(x), past)
+        y = stepping.pointwise(self.pointwise, lean.activate(self.act_out, y))
+        return (y.add_(x) if lean.applies(x) else x + y), past
 
     def input_span(self, out: Span) -> Span:
         """Return the inputs that the outputs `out` depend on."""

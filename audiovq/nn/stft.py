@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from audiovq.nn import lean
 from audiovq.nn.conv import Span
 
 
@@ -45,10 +46,26 @@ class STFT(nn.Module):
         self, x: Float[Tensor, "B 1 L"]
     ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"]]:
         """Return real and imaginary parts of the T spectra of L = T * hop_length samples."""
-        n = self.n_fft
-        window = hann(n, x)
-        padded = F.pad(x[:, 0], (self.left, self.right))
-        segments = padded.unfold(-1, n, self.hop_length) * (window / window.square().sum().sqrt())
+        return self._of(F.pad(x[:, 0], (self.left, self.right)))
+
+    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B 1 P"]:
+        """Return the samples before the first, in the dtype and on the device of `like`."""
+        assert self.right == 0, "a transform that looks ahead has no steps"
+        return like.new_zeros(batch, 1, self.left)
+
+    def step(
+        self, x: Float[Tensor, "B 1 L"], past: Float[Tensor, "B 1 P"]
+    ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"], Float[Tensor, "B 1 P"]]:
+        """Return real and imaginary parts of the next T * hop_length samples, and the new state."""
+        x = torch.cat([past, x], dim=-1)
+        return *self._of(x[:, 0]), x[..., x.shape[-1] - self.left :]
+
+    def _of(
+        self, padded: Float[Tensor, "B L"]
+    ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"]]:
+        n, x = self.n_fft, padded
+        window = lean.kept(self, lambda: _unit_hann(n, x))
+        segments = padded.unfold(-1, n, self.hop_length) * window
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             parts = segments @ _dft(n, x)  # which compilers and exporters know
             return parts[..., : self.bins], parts[..., self.bins :]
@@ -59,6 +76,11 @@ class STFT(nn.Module):
         """Return the samples that the spectra `out` depend on."""
         first, last = out.start * self.hop_length, (out.end - 1) * self.hop_length
         return Span(first - self.left, last - self.left + self.n_fft)
+
+
+def _unit_hann(n: int, like: Tensor) -> Float[Tensor, "{n}"]:
+    window = hann(n, like)
+    return window / window.square().sum().sqrt()
 
 
 def hann(n: int, like: Tensor) -> Float[Tensor, "{n}"]:

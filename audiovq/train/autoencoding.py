@@ -145,8 +145,9 @@ def make_forward(
         x_input, x, lengths, keys = (
             t.to(device) for t in (batch.x_input, batch.x, batch.lengths, batch.keys)
         )
+        heard = () if batch.reference is None else (batch.reference.to(device),)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            out = network(x_input, None if full else lengths, keys, voices)
+            out = network(x_input, None if full else lengths, keys, voices, *heard)
         terms = loss.total(loss(x, out.x_hat, lengths), lengths, batch.step_lengths.sum())
         terms["bottleneck"] = out.bottleneck.loss.float().sum() / frames
         return StepOutput(

@@ -19,6 +19,11 @@ VARIANTS = {
         {"channels": 6, "fast_channels": 5, "stft_hop": 5, "overlap": 3, "kernel_size": 4},
         {"channels": 6, "blocks": 0, "fast_blocks": 0, "overlap": 2, "kernel_size": 1},
     ],
+    "istft_speaker": [
+        {"speakers": ["ann", "bob"], "istft": {"channels": 6, "fast_channels": 5, "stft_hop": 2}},
+        {"speakers": ["ann"], "istft": {"channels": 6, "fast_channels": 5, "causal": True}},
+        {"speakers": ["ann"], "istft": {"channels": 6, "blocks": 0, "fast_blocks": 0}},
+    ],
     "conv_speaker": [
         {"speakers": ["ann", "bob"]},
         {"speakers": ["ann", "bob"], "conv": {"causal": True, "channels": 3}},

@@ -6,7 +6,8 @@ import torch
 
 from audiovq.bottlenecks._base import Context
 from audiovq.config import parse
-from audiovq.decoders.conv_speaker import MAX_SPEAKERS, Config, ConvSpeakerDecoder
+from audiovq.decoders._speaker_table import MAX_SPEAKERS
+from audiovq.decoders.conv_speaker import Config, ConvSpeakerDecoder
 from audiovq.errors import ConfigError
 
 NAMES = ["ann", "bob", "cem"]
@@ -74,22 +75,22 @@ def test_a_segments_speaker_is_hidden_by_its_key_and_in_training_alone():
     z, keys = torch.zeros(items, 4, 1), torch.arange(items)
     known = Context(condition=torch.ones(items, dtype=torch.int64))
     keyed = Context(condition=known.condition, keys=keys)
-    hidden = decoder._rows(z, keyed) == 0
+    hidden = decoder.table.rows(z, keyed) == 0
     assert hidden.float().mean().item() == pytest.approx(0.3, abs=0.03)
-    assert torch.equal(decoder._rows(z, keyed) == 0, hidden)
+    assert torch.equal(decoder.table.rows(z, keyed) == 0, hidden)
     halves = [
-        decoder._rows(z[:1000], Context(condition=known.condition[:1000], keys=k)) == 0
+        decoder.table.rows(z[:1000], Context(condition=known.condition[:1000], keys=k)) == 0
         for k in keys.split(1000)
     ]
     assert torch.equal(torch.cat(halves), hidden)
-    assert decoder._rows(z, known).all()  # nothing to draw from
-    assert decoder.eval()._rows(z, keyed).all()
+    assert decoder.table.rows(z, known).all()  # nothing to draw from
+    assert decoder.eval().table.rows(z, keyed).all()
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1), (1.0, 0)])
 def test_none_and_all_can_be_hidden(share, expected):
     context = Context(condition=torch.ones(500, dtype=torch.int64), keys=torch.arange(500))
-    assert (make(unknown=share)._rows(torch.zeros(500, 4, 1), context) == expected).all()
+    assert (make(unknown=share).table.rows(torch.zeros(500, 4, 1), context) == expected).all()
 
 
 def test_settings_that_cannot_be():

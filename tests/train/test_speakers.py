@@ -8,7 +8,7 @@ import audiovq
 from audiovq.autoencoder import AutoencoderConfig
 from audiovq.config import parse
 from audiovq.data import manifest as manifests
-from audiovq.decoders.conv_speaker import MAX_SPEAKERS
+from audiovq.decoders._speaker_table import MAX_SPEAKERS
 from audiovq.errors import ConfigError, ManifestError
 from audiovq.train.speakers import condition_of, name_speakers
 from audiovq.train.trackers.lines import read_log
