@@ -118,6 +118,7 @@ def test_compare(screen, recording):
     assert len({s.tobytes() for s in levels}) == 3
 
 
+@pytest.mark.slow
 def test_a_table_of_rates_fits_a_desk_and_scrolls_on_a_phone(screen, recording):
     page = screen("compare", width=1200)
     page.upload(recording)
