@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from io import BufferedIOBase
 
 import numpy as np
@@ -11,16 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from audiovq._audio.decoding import MAX_CHANNELS, check_rate
+from audiovq._audio.pipe_format import PipeFormat
 from audiovq.errors import AudioError, ConfigError
-
-
-class PipeFormat(StrEnum):
-    """What comes through a pipe."""
-
-    wav = "wav"
-    s16le = "s16le"
-    f32le = "f32le"
-
 
 _MOST_HEADER = 1 << 20  # bytes of chunks before the samples
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE  # wFormatTag of a WAV file

@@ -6,8 +6,9 @@ import pytest
 import soundfile
 import torch
 
+from audiovq._audio.pipe_format import PipeFormat
 from audiovq.errors import AudioError, ConfigError
-from audiovq.streaming_pipe import PipeFormat, pipe_blocks
+from audiovq.streaming_pipe import pipe_blocks
 from tests.helpers import noise
 
 X = noise(1, 1003)[0, 0].numpy()

@@ -12,6 +12,7 @@ from typing import IO, Annotated, Any, cast
 
 import typer
 
+from audiovq._audio.pipe_format import PipeFormat
 from audiovq.commands._app import (
     Device,
     Json,
@@ -25,7 +26,6 @@ from audiovq.commands._app import (
     set_threads,
 )
 from audiovq.errors import ConfigError
-from audiovq.streaming_pipe import PipeFormat
 
 _STANDARD = Path("-")
 

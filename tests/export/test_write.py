@@ -14,6 +14,8 @@ from audiovq.export.parts import Wanted
 from tests.export.models import MODELS, run_example
 from tests.helpers import noise, small_model
 
+pytestmark = pytest.mark.slow  # four graphs; `commands/test_export` writes one by default
+
 SHAPES = [(1, 1), (1, 10), (3, 20), (2, 73), (1, 1000)]
 
 
