@@ -11,17 +11,15 @@ import audiovq
 from audiovq.errors import ConfigError
 from audiovq.export import programs, write
 from audiovq.export.parts import Wanted
-from tests.export.models import MODELS, run_example
+from tests.export.models import run_example
 from tests.helpers import noise, small_model
-
-pytestmark = pytest.mark.slow  # four graphs; `commands/test_export` writes one by default
 
 SHAPES = [(1, 1), (1, 10), (3, 20), (2, 73), (1, 1000)]
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=["conv", pytest.param("spectra", marks=pytest.mark.slow)])
 def folder(request, exported):
-    return exported / request.param
+    return exported(request.param)
 
 
 @pytest.fixture
@@ -87,13 +85,13 @@ def test_nothing_tells_of_the_machine(folder):
 
 def test_the_example_of_the_readme_runs_without_torch(exported, tmp_path):
     x = noise(1, 995)
-    found = run_example(exported / "conv" / "graphs", 0, x, tmp_path)
-    wanted = audiovq.load(exported / "conv" / "model").reconstruct((x * 32767).short() / 32768)
+    found = run_example(exported("conv") / "graphs", 0, x, tmp_path)
+    wanted = audiovq.load(exported("conv") / "model").reconstruct((x * 32767).short() / 32768)
     assert np.abs(found - wanted[0, 0].numpy()).max() < 1e-6
 
 
 def test_a_graph_that_is_not_the_models_is_not_written(exported, tmp_path, monkeypatch):
-    other = (exported / "conv" / "graphs" / "decoder.onnx").read_bytes()
+    other = (exported("conv") / "graphs" / "decoder.onnx").read_bytes()
     monkeypatch.setattr(programs, "trace", lambda _: None)
     monkeypatch.setattr(programs, "to_onnx", lambda *_: other)
     wanted = Wanted(("decoder",), streaming=False)
@@ -101,7 +99,7 @@ def test_a_graph_that_is_not_the_models_is_not_written(exported, tmp_path, monke
         write.export(small_model(seed=1), tmp_path / "new", wanted, formats=("onnx",))
     assert not list(tmp_path.iterdir())
     write.export(
-        audiovq.load(exported / "conv" / "model"), tmp_path / "new", wanted, formats=("onnx",)
+        audiovq.load(exported("conv") / "model"), tmp_path / "new", wanted, formats=("onnx",)
     )
     assert (tmp_path / "new" / "export.json").is_file()
     with pytest.raises(ConfigError, match="holds an export; add --force"):
