@@ -256,6 +256,7 @@ def test_a_failing_model_is_named_and_the_others_are_finished(speech_manifest, t
     assert (tmp_path / "c" / "ae" / "seed-0" / "model" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_every_run_and_the_same_command_goes_on(speech_manifest, tmp_path):
     folder, steps = tmp_path / "c", 300
     command = [sys.executable, "-m", "audiovq", "compare", str(speech_manifest.path), "ae",
@@ -282,6 +283,7 @@ def test_ctrl_c_saves_every_run_and_the_same_command_goes_on(speech_manifest, tm
     assert json.loads((folder / "table.json").read_text())["models"][0]["label"] == "ae"
 
 
+@pytest.mark.slow
 def test_killed_outright_its_runs_keep_the_folder_until_they_end(speech_manifest, tmp_path):
     """Two trainings in one run folder would be worse than waiting."""
     folder = tmp_path / "c"

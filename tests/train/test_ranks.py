@@ -125,6 +125,7 @@ def test_more_ranks_go_on_bit_for_bit(speech, tmp_path, ranks):
     assert fingerprint(tmp_path / "straight") == fingerprint(tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_the_number_of_ranks_may_change_and_the_samples_do_not(speech, tmp_path, two_ranks):
     changes = ("data.batch_size=4", "log.every=1")
     run(2, speech, tmp_path, "train.max_steps=5", *changes)
@@ -169,6 +170,7 @@ def test_a_hanging_rank_ends_the_run_and_is_named(speech, tmp_path):
     assert re.search(rf"rank 1 \(\S+, process {victim}\) died or hangs at step \d+", said)
 
 
+@pytest.mark.slow
 def test_one_says_what_is_wrong_for_all(speech, tmp_path):
     words = ("-m", "audiovq", "train", "smoke", *TINY, f"run.dir={tmp_path}")
     for change, text in (
