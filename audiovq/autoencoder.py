@@ -451,14 +451,14 @@ class Autoencoder(nn.Module):
         batch: int = 1,
         *,
         speaker: str | Sequence[str | None] | None = None,
-        condition: Int[Tensor, "_"] | None = None,
+        condition: Condition | None = None,
     ) -> Stream:
         """Return what takes samples or codes as they come; for causal models.
 
         Args:
             batch: recordings that arrive in lockstep.
             speaker: who shall be heard, by name: one for all, or one per recording.
-            condition: the same by `speaker_index`; None: anyone.
+            condition: the same by `speaker_index` or `voice`; None: anyone.
 
         Raises:
             ConfigError: the model looks ahead, or does not know such speakers.

@@ -120,6 +120,15 @@ def test_everyone_is_heard_as_who_is_asked_for():
         model.stream(ROWS, speaker="dan")
 
 
+def test_whoever_is_heard_in_a_recording_is_streamed():
+    model = voices_model(causal=True, reference=True)
+    voices = model.voice(X)  # (B, E)
+    codes = model.encode(X)
+    found = model.stream(ROWS, condition=voices).decode(codes)
+    expected = model.decode(codes, condition=voices)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
 def test_with_gradients_on_layers_step_as_they_do_without(model):
     x = X[..., :70]
     state = model.encoder.initial_state(ROWS, x)

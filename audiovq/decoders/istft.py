@@ -64,26 +64,21 @@ class ISTFTDecoder(Decoder):
         self, z: Float[Tensor, "B D T"], context: Context = Context()
     ) -> Float[Tensor, "B 1 L"]:
         """Decode T frames to L = T * hop_length samples; `context.mask` marks real frames."""
+        return self.forward_with(*self._plain(), z, context)
+
+    def forward_with(
+        self, films: Films, fast_films: Films, z: Float[Tensor, "B D T"], context: Context
+    ) -> Float[Tensor, "B 1 L"]:
+        """Decode as `forward`; what enters a block or the head goes through its film."""
         mask = None if context.mask is None else context.mask.to(z.dtype)
         y = self.first(z, mask)
-        for block in self.blocks:
-            y = block(y, mask)
-        y, fast_mask = self.spread(y), layer_mask(mask, self.rate)
-        for block in self.fast_blocks:
-            y = block(y, fast_mask)
-        return self.samples(y, mask)
-
-    def spread(self, y: Float[Tensor, "B C T"]) -> Float[Tensor, "B C_fast T_fast"]:
-        """Take each frame apart into the columns of its spectra."""
-        parts = self.up(y.transpose(1, 2)).unflatten(-1, (self.rate, -1))
-        return parts.flatten(1, 2).transpose(1, 2)  # type: ignore[no-any-return]
-
-    def samples(
-        self, y: Float[Tensor, "B C_fast T_fast"], mask: Float[Tensor, "#B 1 T"] | None
-    ) -> Float[Tensor, "B 1 L"]:
-        """Return the waveform of the columns of all spectra; `mask` is of frames."""
-        with without_autocast(y.device):
-            real, imaginary = self.head(y.to(self.head.angle.bias.dtype))
+        for block, film in zip(self.blocks, films, strict=True):
+            y = block(film(y), mask)
+        y, fast_mask = self._spread(y), layer_mask(mask, self.rate)
+        for block, film in zip(self.fast_blocks, fast_films[:-1], strict=True):
+            y = block(film(y), fast_mask)
+        with without_autocast(z.device):
+            real, imaginary = self._spectra(fast_films[-1](y))
             exist = expand_mask(mask, self.rate)
             return self.inverse(real, imaginary, None if exist is None else exist.to(real.dtype))  # type: ignore[no-any-return]
 
@@ -97,27 +92,40 @@ class ISTFTDecoder(Decoder):
     ) -> tuple[Float[Tensor, "B 1 L"], State]:
         """Decode the next T frames; return the new state as well."""
         del context
-        wide, fast = [same] * len(self.blocks), [same] * (len(self.fast_blocks) + 1)
-        return self.step_with(wide, fast, z, state)
+        return self.step_with(*self._plain(), z, state)
 
     def step_with(
         self, films: Films, fast_films: Films, z: Float[Tensor, "B D T"], state: State
     ) -> tuple[Float[Tensor, "B 1 L"], State]:
-        """Decode the next T frames; what enters a block or the head goes through its film."""
+        """Decode the next T frames as `step`, with films as in `forward_with`."""
         y, past = self.first.step(z, state[0])
         new = [past]
         for block, film in zip(self.blocks, films, strict=True):
             y, past = block.step(film(y), state[len(new)])  # type: ignore[operator]
             new.append(past)
-        y = self.spread(y)
+        y = self._spread(y)
         for block, film in zip(self.fast_blocks, fast_films[:-1], strict=True):
             y, past = block.step(film(y), state[len(new)])  # type: ignore[operator]
             new.append(past)
         with without_autocast(z.device):
-            columns = fast_films[-1](y).to(self.head.angle.bias.dtype)
-            real, imaginary = self.head(columns)
+            real, imaginary = self._spectra(fast_films[-1](y))
             x_hat, past = self.inverse.step(real, imaginary, state[len(new)])
         return x_hat, (*new, past)
+
+    def _plain(self) -> tuple[Films, Films]:
+        """Return the films of a decoder that has none: at the frame rate, and at the spectra's."""
+        return [same] * len(self.blocks), [same] * (len(self.fast_blocks) + 1)
+
+    def _spread(self, y: Float[Tensor, "B C T"]) -> Float[Tensor, "B C_fast T_fast"]:
+        """Take each frame apart into the columns of its spectra."""
+        parts = self.up(y.transpose(1, 2)).unflatten(-1, (self.rate, -1))
+        return parts.flatten(1, 2).transpose(1, 2)  # type: ignore[no-any-return]
+
+    def _spectra(
+        self, y: Float[Tensor, "B C_fast T_fast"]
+    ) -> tuple[Float[Tensor, "B T_fast F"], Float[Tensor, "B T_fast F"]]:
+        """Return the real and imaginary parts of columns, in the head's dtype."""
+        return self.head(y.to(self.head.angle.bias.dtype))  # type: ignore[no-any-return]
 
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""

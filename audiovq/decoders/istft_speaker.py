@@ -1,7 +1,6 @@
 """Inverse-STFT decoder that is told who speaks."""
 
 from functools import partial
-from itertools import zip_longest
 
 from jaxtyping import Float
 from pydantic import Field
@@ -13,8 +12,8 @@ from audiovq.decoders._speaker_reference import ReferenceEncoder
 from audiovq.decoders._speaker_table import SpeakerConfig, SpeakerTable, films
 from audiovq.decoders.istft import Config as ISTFTConfig
 from audiovq.decoders.istft import ISTFTDecoder
-from audiovq.nn.conv import Span, layer_mask
-from audiovq.nn.stepping import State
+from audiovq.nn.conv import Span
+from audiovq.nn.stepping import Films, State
 
 
 class Config(SpeakerConfig):
@@ -48,16 +47,7 @@ class ISTFTSpeakerDecoder(Decoder):
         self, z: Float[Tensor, "B D T"], context: Context = Context()
     ) -> Float[Tensor, "B 1 L"]:
         """Decode T frames to L = T * hop_length samples; `context.condition` says who speaks."""
-        voice = self.table.voices(z, context)
-        mask = None if context.mask is None else context.mask.to(z.dtype)
-        y = self.istft.first(z, mask)
-        for film, block in zip(self.films, self.istft.blocks, strict=True):
-            y = block(film(y, voice), mask)
-        y, fast_mask = self.istft.spread(y), layer_mask(mask, self.istft.rate)
-        for film, block in zip_longest(self.fast_films, self.istft.fast_blocks):
-            y = film(y, voice)
-            y = y if block is None else block(y, fast_mask)  # the last one is the head's
-        return self.istft.samples(y, mask)
+        return self.istft.forward_with(*self._films(z, context), z, context)
 
     def initial_state(self, batch: int, like: Tensor) -> State:
         """Return the state of the decoder that is conditioned."""
@@ -67,12 +57,7 @@ class ISTFTSpeakerDecoder(Decoder):
         self, z: Float[Tensor, "B D T"], state: State, context: Context = Context()
     ) -> tuple[Float[Tensor, "B 1 L"], State]:
         """Decode the next T frames by the speakers of `context`; return the new state as well."""
-        voice = self.table.voices(z, context)
-        wide, fast = (
-            [partial(film, voice=voice) for film in group]
-            for group in (self.films, self.fast_films)
-        )
-        return self.istft.step_with(wide, fast, z, state)
+        return self.istft.step_with(*self._films(z, context), z, state)
 
     @property
     def reference(self) -> ReferenceEncoder | None:
@@ -82,3 +67,9 @@ class ISTFTSpeakerDecoder(Decoder):
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""
         return self.istft.input_span(out)
+
+    def _films(self, z: Float[Tensor, "B D T"], context: Context) -> tuple[Films, Films]:
+        """Return the scales by who speaks: at the frame rate, and at the spectra's."""
+        voice = self.table.voices(z, context)
+        wide, fast = ([partial(f, voice=voice) for f in g] for g in (self.films, self.fast_films))
+        return wide, fast

@@ -101,7 +101,7 @@ class Decode(nn.Module):
     ) -> Float[Tensor, "B 1 L"]:
         """Decode T frames to T * hop_length samples."""
         context = Context(condition=self.row.expand(given.shape[0]) if speaker is None else speaker)
-        return self.decoder(_vectors(self.bottleneck, given), context)  # type: ignore[no-any-return]
+        return self.decoder(vectors(self.bottleneck, given), context)  # type: ignore[no-any-return]
 
 
 def _looked_up(
@@ -112,7 +112,8 @@ def _looked_up(
     return bottleneck.embed(z_e, Context())
 
 
-def _vectors(bottleneck: Bottleneck, given: Shaped[Tensor, "B C T"]) -> Float[Tensor, "B D T"]:
+def vectors(bottleneck: Bottleneck, given: Shaped[Tensor, "B C T"]) -> Float[Tensor, "B D T"]:
+    """Return what a decoder is given: the vectors of codes, or vectors as they are."""
     return bottleneck.decode(given) if isinstance(bottleneck, DiscreteBottleneck) else given
 
 

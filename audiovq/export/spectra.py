@@ -14,7 +14,7 @@ from audiovq.nn.istft import InverseSTFT
 from audiovq.nn.stft import STFT, hann
 
 
-class ConvSTFT(nn.Module):
+class ConvSTFT(STFT):
     """What `STFT` computes, as a convolution.
 
     Buffers:
@@ -24,9 +24,8 @@ class ConvSTFT(nn.Module):
     weight: Float[Tensor, "C 1 n"]
 
     def __init__(self, plain: STFT) -> None:
-        super().__init__()
-        n, self.hop_length = plain.n_fft, plain.hop_length
-        self.bins, self.left, self.right = plain.bins, plain.left, plain.right
+        n, hop_length = plain.n_fft, plain.hop_length
+        super().__init__(hop_length, n // hop_length, causal=plain.right == 0)
         window = hann(n, torch.zeros((), dtype=torch.float64))
         window = window / window.square().sum().sqrt()
         units = torch.diag(window).roll(-(n // 2), -1)
@@ -34,70 +33,46 @@ class ConvSTFT(nn.Module):
         weight = torch.cat([spectra.real, spectra.imag], dim=1).T.unsqueeze(1)
         self.register_buffer("weight", weight.float())
 
-    def forward(
-        self, x: Float[Tensor, "B 1 L"]
+    def _of(
+        self, padded: Float[Tensor, "B L"]
     ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"]]:
-        """Return real and imaginary parts of the T spectra of L = T * hop_length samples."""
-        return self._parts(F.pad(x, (self.left, self.right)))
-
-    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B 1 P"]:
-        """Return the samples before the first, which are 0."""
-        assert self.right == 0, "a transform that looks ahead has no steps"
-        return like.new_zeros(batch, 1, self.left)
-
-    def step(
-        self, x: Float[Tensor, "B 1 L"], past: Float[Tensor, "B 1 P"]
-    ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"], Float[Tensor, "B 1 P"]]:
-        """Return both parts of the spectra of the next samples, and the new state."""
-        seen = torch.cat([past, x], dim=-1)
-        return *self._parts(seen), seen[..., seen.shape[-1] - self.left :]
-
-    def _parts(
-        self, x: Float[Tensor, "B 1 _"]
-    ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"]]:
-        both = F.conv1d(x, self.weight, stride=self.hop_length).transpose(1, 2)
+        both = F.conv1d(padded.unsqueeze(1), self.weight, stride=self.hop_length).transpose(1, 2)
         return both[..., : self.bins], both[..., self.bins :]
 
 
-class ConvInverseSTFT(nn.Module):
+class ConvInverseSTFT(InverseSTFT):
     """What `InverseSTFT` computes, as a transposed convolution.
 
     Buffers:
         weight (2 F, 1, n_fft): what real, then imaginary parts add to the samples.
-        power (1, 1, n_fft): the squared window.
+        squares (1, 1, n_fft): the squared window.
     """
 
     weight: Float[Tensor, "C 1 n"]
-    power: Float[Tensor, "1 1 n"]
+    squares: Float[Tensor, "1 1 n"]
 
     def __init__(self, plain: InverseSTFT) -> None:
-        super().__init__()
-        n, self.hop_length = plain.n_fft, plain.hop_length
-        self.n_fft, self.before, self.floor = n, plain.before, plain.floor
-        unit = torch.eye(plain.bins, dtype=torch.float64)
+        super().__init__(plain.hop_length, plain.overlap, causal=plain.before == 0)
+        n = self.n_fft
+        unit = torch.eye(self.bins, dtype=torch.float64)
         zero = torch.zeros_like(unit)
         units = torch.cat([torch.complex(unit, zero), torch.complex(zero, unit)])
         window = hann(n, unit)
         weight = torch.fft.irfft(units, n).roll(n // 2, -1) * window
         self.register_buffer("weight", weight.unsqueeze(1).float())
-        self.register_buffer("power", window.square().view(1, 1, -1).float())
+        self.register_buffer("squares", window.square().view(1, 1, -1).float())
 
     def forward(
         self,
         real: Float[Tensor, "B T F"],
         imaginary: Float[Tensor, "B T F"],
-        mask: None = None,
+        mask: Float[Tensor, "#B 1 T"] | None = None,
     ) -> Float[Tensor, "B 1 L"]:
         """Return the L = T * hop_length samples of T spectra, all of which exist."""
-        del mask
+        assert mask is None
         samples = real.shape[1] * self.hop_length
         y = self._sums(real, imaginary)[..., self.before : self.before + samples]
         return y[:, :1] / y[:, 1:].clamp_min(self.floor)
-
-    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B 2 P"]:
-        """Return what spectra before the first add to the samples, and to the divisor: nothing."""
-        assert self.before == 0, "a transform that looks ahead has no steps"
-        return like.new_zeros(batch, 2, self.n_fft - self.hop_length)
 
     def step(
         self,
@@ -118,7 +93,7 @@ class ConvInverseSTFT(nn.Module):
         parts = torch.cat([real, imaginary], dim=-1).transpose(1, 2)
         ones = torch.ones_like(real[:, :, :1]).transpose(1, 2)
         sums = F.conv_transpose1d(parts, self.weight, stride=self.hop_length)
-        windows = F.conv_transpose1d(ones, self.power, stride=self.hop_length)
+        windows = F.conv_transpose1d(ones, self.squares, stride=self.hop_length)
         return torch.cat([sums, windows], dim=1)
 
 

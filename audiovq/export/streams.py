@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from audiovq import streaming_steps as steps
 from audiovq.bottlenecks._base import DiscreteBottleneck
 from audiovq.errors import ConfigError
-from audiovq.export.graphs import EXAMPLE, Axis, Graph, Port, example, middle, speaker_of
+from audiovq.export.graphs import (
+    EXAMPLE,
+    Axis,
+    Graph,
+    Port,
+    example,
+    middle,
+    speaker_of,
+    vectors,
+)
 from audiovq.nn.stepping import State
 
 if TYPE_CHECKING:
@@ -72,9 +81,7 @@ class DecodeStep(nn.Module):
         self, given: Shaped[Tensor, "B C T"], speaker: Int[Tensor, "B"], state: State
     ) -> tuple[Float[Tensor, "B 1 L"], State]:
         """Decode as heard from a speaker."""
-        bottleneck = self.model.bottleneck
-        z = bottleneck.decode(given) if isinstance(bottleneck, DiscreteBottleneck) else given
-        return steps.decode(self.model, z, state, speaker)
+        return steps.decode(self.model, vectors(self.model.bottleneck, given), state, speaker)
 
 
 class DecodeSpokenStep(DecodeStep):

@@ -36,8 +36,8 @@ class LossConfig(Config):
             raise ValueError("n_ffts and n_mels must be equally many")
 
 
-TERMS = ("waveform_l1", "waveform_l2", "stft", "mel", "complex")
-_SPECTRAL = TERMS[2:]
+_SPECTRAL = ("stft", "mel", "complex")
+TERMS = ("waveform_l1", "waveform_l2", *_SPECTRAL)
 
 
 class ReconstructionLoss(nn.Module):

@@ -70,8 +70,8 @@ class InverseSTFT(nn.Module):
         exist = real.new_ones(1, real.shape[1], 1) if mask is None else mask.transpose(1, 2)
         if mask is not None:
             segments = segments * exist
-        divisor = self._overlap_add(exist * window.square())
-        y = self._overlap_add(segments) / divisor.clamp_min(_FLOOR * self.power)
+        divisor = self._own(self._overlap_add(exist * window.square()))
+        y = self._own(self._overlap_add(segments)) / divisor.clamp_min(self.floor)
         return y.unsqueeze(1)
 
     def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B 2 P"]:
@@ -92,13 +92,9 @@ class InverseSTFT(nn.Module):
         window = lean.kept(self, lambda: hann(self.n_fft, real))
         segments = self._segments(real, imaginary) * window
         both = torch.stack([segments, window.square().expand_as(segments)], dim=1)
-        B, _, T, _ = both.shape
-        y = both.new_zeros(B, 2, T + self.overlap - 1, self.hop_length)
-        y[:, :, : self.overlap - 1] += past.view(B, 2, -1, self.hop_length)
-        for k, part in enumerate(both.chunk(self.overlap, dim=-1)):
-            y[:, :, k : k + T] += part
-        done, left = y[:, :, :T].flatten(2), y[:, :, T:].flatten(2)
-        return done[:, :1] / done[:, 1:].clamp_min(_FLOOR * self.power), left
+        y, samples = self._overlap_add(both, past), real.shape[1] * self.hop_length
+        done = y[..., :samples]
+        return done[:, :1] / done[:, 1:].clamp_min(self.floor), y[..., samples:]
 
     def input_span(self, out: Span) -> Span:
         """Return the spectra that the samples `out` depend on."""
@@ -127,16 +123,25 @@ class InverseSTFT(nn.Module):
         segments: Tensor = torch.fft.irfft(torch.complex(real, imaginary), self.n_fft)
         return segments.roll(self.n_fft // 2, -1)
 
-    def _overlap_add(self, segments: Float[Tensor, "B T n"]) -> Float[Tensor, "B L"]:
-        """Add up segments a hop apart; what lies beyond the spectra's own samples is cut off.
+    def _own(self, y: Float[Tensor, "B P"]) -> Float[Tensor, "B L"]:
+        """Cut off what lies beyond the spectra's own samples."""
+        return y[:, self.before : self.before + y.shape[1] - self.n_fft + self.hop_length]
 
-        Three to six times as fast as `fold`, padding and `index_add`, and in one order everywhere.
+    def _overlap_add(
+        self, segments: Float[Tensor, "*B T n"], past: Float[Tensor, "*B P"] | None = None
+    ) -> Float[Tensor, "*B L"]:
+        """Add up segments a hop apart, from the first one's start to the last one's end.
+
+        Those before them have added `past` to what comes first. Three to six times as fast as
+        `fold`, padding and `index_add`, and in one order everywhere.
         """
-        B, T, _ = segments.shape
-        y = segments.new_zeros(B, T + self.overlap - 1, self.hop_length)
+        *B, T, _ = segments.shape
+        y = segments.new_zeros(*B, T + self.overlap - 1, self.hop_length)
+        if past is not None:
+            y[..., : self.overlap - 1, :] += past.view(*B, -1, self.hop_length)
         for k, part in enumerate(segments.chunk(self.overlap, dim=-1)):
-            y[:, k : k + T] += part
-        return y.flatten(1)[:, self.before : self.before + T * self.hop_length]
+            y[..., k : k + T, :] += part
+        return y.flatten(-2)
 
 
 def _inverse_dft(n: int, like: Tensor) -> Float[Tensor, "C {n}"]:

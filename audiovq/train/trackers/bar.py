@@ -5,6 +5,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from audiovq.losses.reconstruction import TERMS
 from audiovq.train.trackers._base import Tracker
 
 
@@ -26,7 +27,7 @@ class Bar(Tracker):
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Show the loss and its parts."""
         del step
-        shown = ("loss", "waveform_l1", "waveform_l2", "stft", "mel", "complex", "bottleneck")
+        shown = ("loss", *TERMS, "bottleneck")
         found = {k: f"{values[f'train/{k}']:.3f}" for k in shown if f"train/{k}" in values}
         if found:
             self.bar.set_postfix(found, refresh=False)
