@@ -4,6 +4,9 @@ Every corruption of a sample is a pure function of the sample's key, so that wor
 resuming change nothing. Nothing is clipped: a noisy waveform may exceed full scale, as the sum of
 two recordings in floating point does.
 
+Formants and spectra that are moved (`disguise`) take who speaks out of codes, where the decoder is
+told; noise and masks make them robust.
+
 Source: Vincent et al. 2008 (ICML, "Extracting and composing robust features with denoising
 autoencoders"), section 2.3: masking; additive noise as in its successors.
 """
@@ -23,18 +26,25 @@ from torch import Tensor
 from audiovq import audio
 from audiovq.config import Config
 from audiovq.data.corpora._base import audio_files
+from audiovq.data.disguise import disguise, drawn
 from audiovq.errors import AudioError, ConfigError
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 _MOST_DB = 120.0  # beyond it float32 has no noise left to add
 
 # One stream of random numbers per kind; 1 is `augment`'s.
-_GAUSSIAN, _SAMPLES, _SPANS, _NOISE = 2, 3, 4, 5
+_GAUSSIAN, _SAMPLES, _SPANS, _NOISE, _DISGUISE = 2, 3, 4, 5, 6
 
 
 class CorruptionConfig(Config):
     """What is done to the encoder's input; nothing by default."""
 
+    formants: float = Field(
+        1.0, ge=1, le=2, description="formants are moved by a factor of up to this, up or down"
+    )
+    equaliser_db: float = Field(
+        0.0, ge=0, le=24, description="bands are amplified or attenuated by up to this (dB)"
+    )
     gaussian: Probability = Field(0.0, description="probability that Gaussian noise is added")
     gaussian_snr_db: tuple[float, float] = Field((0.0, 20.0), description="range of its SNR (dB)")
     noise_folder: str = Field("", description="folder of recordings of noise; empty: none")
@@ -65,11 +75,16 @@ class CorruptionConfig(Config):
         """Whether anything is done at all."""
         recorded = self.noise_folder != "" and self.noise > 0
         masked = self.masked_samples > 0 or self.spans_per_second > 0
-        return self.gaussian > 0 or recorded or masked
+        return self.disguised or self.gaussian > 0 or recorded or masked
+
+    @property
+    def disguised(self) -> bool:
+        """Whether formants or spectrum change."""
+        return self.formants > 1 or self.equaliser_db > 0
 
 
 class Corruption:
-    """Corrupts waveforms: noise first, then masks.
+    """Corrupts waveforms: formants and spectrum first, then noise, then masks.
 
     Args:
         config: what to do.
@@ -103,6 +118,9 @@ class Corruption:
             AudioError: a recording of noise can no longer be decoded.
         """
         c, y = self.config, x
+        if c.disguised:
+            how = drawn(_stream(key, _DISGUISE), c.formants, c.equaliser_db)
+            y = disguise(y, *how, self.sample_rate)
         draws = _stream(key, _GAUSSIAN)
         if draws.random() < c.gaussian:
             white = torch.from_numpy(draws.standard_normal(x.shape[-1], np.float32))
