@@ -207,18 +207,23 @@ def _edit(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
 
 
 def _voice(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
-    def converted(recording: str, model: Name, speaker: str) -> str:
-        """Say a recording in the voice of a speaker of a speaker-conditioned model."""
+    def converted(
+        recording: str, model: Name, speaker: str = "", reference: str | None = None
+    ) -> str:
+        """Say a recording in the voice of a speaker of the model, or of a reference recording."""
         with answering():
             hall.facts(model)
             chosen = hall.shelf.model(model)
-            made = voice.convert(chosen, hall.read(recording), speaker or None)
+            if speaker and reference:
+                raise ConfigError("both a speaker and a reference given: give one of them")
+            wanted = hall.read(reference) if reference else speaker or None
+            made = voice.convert(chosen, hall.read(recording), wanted)
             return wav(made.recording)
 
     speaker = gr.Textbox("", label="Speaker: a name that /models gives for the model; '': anyone")
     return (
         converted,
-        [_recording(), _model(hall), speaker],
+        [_recording(), _model(hall), speaker, _recording("Reference: whose voice, of anyone")],
         [_sound("Converted: a WAV file at the model's rate")],
     )
 

@@ -27,6 +27,7 @@ class Facts:
         prefixes: numbers of first codebooks that it decodes: (1, ..., K) for a residual model, (K,)
             for other discrete ones, () for a continuous one.
         speakers: names it can be given; empty if it takes none.
+        hears_voices: whether it takes a voice from a recording, too.
         title: a line for menus.
     """
 
@@ -40,6 +41,7 @@ class Facts:
     bitrate: float | None
     prefixes: tuple[int, ...]
     speakers: tuple[str, ...]
+    hears_voices: bool
     title: str
 
     @property
@@ -94,6 +96,7 @@ def facts_of(name: str, config: AutoencoderConfig) -> Facts:
         bitrate=bitrate,
         prefixes=() if discrete is None else _prefixes(discrete),
         speakers=tuple(getattr(config.decoder, "speakers", ())),
+        hears_voices=getattr(config.decoder, "reference", None) is not None,
         title=title,
     )
 

@@ -7,6 +7,8 @@ from audiovq import audio
 from audiovq.autoencoder import Autoencoder
 from audiovq.errors import AudioError, ConfigError
 from audiovq.eval.reconstruction import Scorer
+from audiovq.voice.convert import convert as in_voice
+from audiovq.voice.reference import hear
 
 from ..sound import Recording, checked
 
@@ -19,13 +21,13 @@ class Converted:
 
     Attributes:
         original: at the model's rate.
-        recording: as long.
-        speaker: whose voice; None: nobody's in particular.
+        recording: as long and as loud.
+        voice: whose, in words.
     """
 
     original: Recording
     recording: Recording
-    speaker: str | None
+    voice: str
 
 
 @dataclass(frozen=True)
@@ -41,36 +43,52 @@ class Nearest:
     done: float
 
 
-def convert(model: Autoencoder, recording: Recording, speaker: str | None) -> Converted:
-    """Say a recording in a speaker's voice; of None, in that of anyone.
+ANYONE = "no one in particular"
+
+
+def convert(model: Autoencoder, recording: Recording, wanted: str | Recording | None) -> Converted:
+    """Say a recording in another voice.
+
+    Args:
+        model: a speaker-conditioned one.
+        recording: what is said; it is encoded at one level and long-term spectrum.
+        wanted: a speaker of the model, a recording of anyone, or None: nobody in particular.
 
     Raises:
-        ConfigError: the model takes no speakers, or does not know this one.
-        AudioError: the recording is empty or not finite.
+        ConfigError: the model takes no speakers, does not know this one, or hears no recordings.
+        AudioError: a recording is empty or not finite, or the wanted voice's silent or too short.
     """
-    if speaker is not None and model.speakers and speaker not in model.speakers:
+    model.speaker_index([])  # refuses a model without speakers
+    if isinstance(wanted, Recording):
+        condition, voice = hear(model, wanted.x, wanted.sample_rate), wanted.name
+    else:
+        condition, voice = model.speaker_index([_known(model, wanted)]), wanted or ANYONE
+    original = checked(recording).at(model.sample_rate)
+    made = in_voice(model, original.x, condition).cpu()
+    short = wanted.name if isinstance(wanted, Recording) else wanted or "anyone"
+    name = f"{original.name}-as-{short}"
+    return Converted(
+        original=original,
+        recording=Recording(made, model.sample_rate, name),
+        voice=voice,
+    )
+
+
+def _known(model: Autoencoder, speaker: str | None) -> str | None:
+    if speaker is not None and speaker not in model.speakers:
         shown = ", ".join(model.speakers[:8])
         raise ConfigError(
             f"no voice {speaker[:40]!r} in this model; it has {len(model.speakers)}: {shown}"
             f"{' ...' * (len(model.speakers) > 8)}"
         )
-    condition = model.speaker_index([speaker])
-    original = checked(recording).at(model.sample_rate)
-    x = original.x.to(next(model.parameters()).device)
-    made = model.reconstruct(x, condition=condition).cpu()
-    name = f"{original.name}-as-{speaker or 'anyone'}"
-    return Converted(
-        original=original,
-        recording=Recording(made, model.sample_rate, name),
-        speaker=speaker,
-    )
+    return speaker
 
 
 def nearest(model: Autoencoder, reference: Recording, seconds: float = 4.0) -> Iterator[Nearest]:
     """Yield, better each time, which speakers of a model fit a reference recording.
 
-    A model with a table of speakers cannot take any voice: its own voices are tried, and that one
-    fits best as which the reference, encoded and decoded, is nearest to itself.
+    For a model that hears no recordings, as it cannot take on any other voice: its own are tried,
+    and that one fits best as which the reference, encoded and decoded, is nearest to itself.
 
     Args:
         model: a speaker-conditioned one.

@@ -59,6 +59,7 @@ def models(tmp_path_factory) -> dict[str, Autoencoder]:
     """Tiny models by name; all but one have codes."""
     made = {name: tiny(bottleneck) for name, bottleneck in _BOTTLENECKS.items()}
     voices = {"name": "conv_speaker", "speakers": list(SPEAKERS), "speaker_dim": 3}
+    voices["reference"] = {"channels": 8}
     return made | {"voices": tiny(_BOTTLENECKS["plain"], voices)}
 
 

@@ -11,6 +11,9 @@ import torch
 
 from audiovq import audio
 from audiovq.coding import avq
+from audiovq.voice.convert import convert as in_voice
+from audiovq.voice.reference import hear
+from demo_app.panels.voice import HEARD
 from tests.demo_app.panels.conftest import SPEAKERS, needs_gradio
 from tests.demo_app.panels.screen import Screen
 
@@ -225,25 +228,28 @@ def test_voice(screen, recording, models, x):
     model = models["voices"]
     ann, bob = (model.speaker_index([name]) for name in SPEAKERS[:2])
     assert model.num_codebooks == 1
-    check_same(page.heard("voice-result"), through(model, x, condition=ann))
+    check_same(page.heard("voice-result"), in_voice(model, x, ann))
     page.picture("voice-picture")
     before = page.link("voice-result")
     page.page.click("#voice-speaker input")
     page.page.click("[role=option]:has-text('bob')")
     page.run()
-    check_same(page.heard("voice-result", before), through(model, x, condition=bob))
+    check_same(page.heard("voice-result", before), in_voice(model, x, bob))
 
     page.page.click("text=Choose the voice by a recording")
-    page.upload(recording, "voice-reference")
+    page.upload(recording, "voice-reference")  # and the voice is the recording's
+    chosen = "name => document.querySelector('#voice-speaker input').value === name"
+    page.page.wait_for_function(chosen, arg=HEARD)
+    before = page.link("voice-result")
+    page.run()
+    heard = hear(model, x, model.sample_rate)
+    check_same(page.heard("voice-result", before), in_voice(model, x, heard))
     page.run("find-run")
     page.page.wait_for_function(
         "n => document.querySelectorAll('#voice-table [role=row][data-index]').length === n",
         arg=len(SPEAKERS),
     )
-    best = page.table("voice-table")[0][0]
-    page.page.wait_for_function(
-        "name => document.querySelector('#voice-speaker input').value === name", arg=best
-    )
+    page.page.wait_for_function(chosen, arg=page.table("voice-table")[0][0])
 
 
 def test_what_is_not_there_is_said(screen):

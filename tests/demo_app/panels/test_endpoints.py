@@ -11,6 +11,8 @@ import soundfile
 import torch
 
 from audiovq import audio
+from audiovq.voice.convert import convert as in_voice
+from audiovq.voice.reference import hear
 from tests.demo_app.panels.conftest import SPEAKERS, needs_gradio
 from tests.demo_app.small import Visitor, file_at
 
@@ -121,10 +123,15 @@ def test_edit(client, given, models, x):
 
 @torch.no_grad()
 def test_voice(client, given, models, x):
+    from gradio_client.exceptions import AppError
+
     model = models["voices"]
     path = client.predict(given, "voices", "cem", api_name="/voice")
-    codes = model.encode(x, exact=True)
-    check_same(path, model.decode(codes, x.shape[-1], condition=model.speaker_index(["cem"])))
+    check_same(path, in_voice(model, x, model.speaker_index(["cem"])))
+    path = client.predict(given, "voices", reference=given, api_name="/voice")
+    check_same(path, in_voice(model, x, hear(model, x, model.sample_rate)))
+    with pytest.raises(AppError, match="give one of them"):
+        client.predict(given, "voices", "cem", given, api_name="/voice")
 
 
 def test_generate(client):
@@ -172,7 +179,7 @@ WRONG = {  # endpoint, arguments after the recording (None: of no recording), wo
     "no names": ("compare", [None], "models must be a list of names"),
     "no such unit": ("occurrences", ["plain", 8], "codes from 0 to 7"),
     "no such edit": ("edit", ["plain", "x", 0, 0.5, 0, 0, 2, 5], "no edit 'x'"),
-    "no such voice": ("voice", ["voices", "zed"], "it has 3: ann, bob, cem"),
+    "no such voice": ("voice", ["voices", "zed", None], "it has 3: ann, bob, cem"),
 }
 
 

@@ -137,12 +137,17 @@ def test_edit(hall, path):
 
 def test_voice(hall, path):
     from demo_app.panels import voice
+    from demo_app.work import voice as work
 
-    *_, last = voice._run(hall, path, "voices", "bob", quiet)
+    *_, last = voice._run(hall, path, "voices", "bob", None, quiet)
     assert last[1]["value"].endswith("two-seconds-as-bob.wav")
     assert last[1]["label"] == "In the voice of bob"
-    *_, anyone = voice._run(hall, path, "voices", voice.ANYONE, quiet)
+    *_, anyone = voice._run(hall, path, "voices", work.ANYONE, None, quiet)
     assert anyone[1]["value"] != last[1]["value"]
+    *_, heard = voice._run(hall, path, "voices", voice.HEARD, path, quiet)
+    assert heard[1]["label"] == "In the voice of two seconds"
+    with pytest.raises(ConfigError, match="no reference recording yet"):
+        list(voice._run(hall, path, "voices", voice.HEARD, None, quiet))
     *_, (table, update) = voice._find(hall, path, "voices", quiet)
     rows = table["value"]
     assert sorted(row[0] for row in rows) == list(SPEAKERS)

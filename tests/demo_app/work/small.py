@@ -11,8 +11,8 @@ def folded(bottleneck="vq_ema", *, seed=0):
     return model
 
 
-def voices():
-    """One that knows three speakers."""
-    model = voices_model()
+def voices(*, reference=False):
+    """One that knows three speakers, and may hear others."""
+    model = voices_model(reference=reference)
     fold_weight_norm(model)
     return model
