@@ -33,6 +33,11 @@ class Describer:
         return np.concatenate([frames.mean(0).numpy(), frames.std(0, unbiased=False).numpy()])
 
 
+def spread(vector: Floats) -> Floats:
+    """Return the deviations over time in a vector of `Describer`."""
+    return vector[len(vector) // 2 :]
+
+
 def named(train: Sequence[Floats], speakers: Sequence[str], test: Floats) -> list[str]:
     """Return who speaks in each test vector, after those whose speakers are known.
 

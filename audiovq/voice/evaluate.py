@@ -2,13 +2,17 @@
 
 All speakers of the corpus that can be judged are converted to one another. Who is heard is said
 by a classifier that learned from other recordings of these speakers (`_speaker_judge`), what is
-said by one that learned from labelled speech (`_phone_judge`); each beside its ceiling.
+said by one that learned from labelled speech (`_phone_judge`); each beside its ceiling. Beside
+conversions stand recordings that a filter gave the target's long-term spectrum: what is gained
+without a model.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from tqdm import tqdm
@@ -17,11 +21,11 @@ from audiovq.autoencoder import Autoencoder
 from audiovq.bottlenecks._base import Condition
 from audiovq.data.manifest import Manifest, Record
 from audiovq.errors import ConfigError
-from audiovq.eval.estimate import Floats
+from audiovq.eval.estimate import Estimate, Floats, mean_over_speakers
 from audiovq.eval.probes import Probe, speaker_probe
 from audiovq.voice._phone_judge import agreement
-from audiovq.voice._speaker_judge import Describer, centred, named
-from audiovq.voice.normalise import How, Normaliser
+from audiovq.voice._speaker_judge import Describer, centred, named, spread
+from audiovq.voice.normalise import How, Normaliser, coloured, long_term
 from audiovq.voice.phones import Phones, phone_accuracy, phone_judge
 from audiovq.voice.reference import hear
 from audiovq.voice.report import Conversion, Judged, VoiceReport
@@ -73,16 +77,16 @@ def evaluate_voice(model: Autoencoder, manifest: Manifest, options: Options) -> 
         for r in tqdm(records, desc="learning voices", disable=not options.progress)
     ]
     phones = None if options.labelled is None else phone_judge(options.labelled, model.sample_rate)
-    records = tqdm(
-        [r for part in tests.values() for r in part],
-        desc="converting",
-        disable=not options.progress,
-    )
-    rows = list(
-        _conversions(model, manifest, records, voices, _Judges(describe, phones, options.how))
-    )
+    chosen = [r for part in tests.values() for r in part]
+    records = tqdm(chosen, desc="converting", disable=not options.progress)
+    judges = _Judges(describe, phones, options.how)
+    rows = list(_conversions(model, manifest, records, voices, judges))
+    filtered = list(_filtered(manifest, chosen, known, judges))
+    judged = partial(_judged, train=[v for v, _ in fitted], speakers=[str(s) for _, s in fitted])
     return VoiceReport.of(
-        _judged(rows, [v for v, _ in fitted], [str(s) for _, s in fitted]),
+        judged(rows),
+        filtered=judged(filtered),
+        movement=_movement(rows),
         groups=options.groups or {},
         speakers=sorted(known),
         by_reference=options.by_reference,
@@ -177,6 +181,32 @@ def _conversions(
         yield judge.row(record, x, None, None)
         for target, y in in_voices(model, x, voices, judge.how):
             yield judge.row(record, y, target, said)
+
+
+def _filtered(
+    manifest: Manifest,
+    records: Iterable[Record],
+    known: Mapping[str, Sequence[Record]],
+    judge: _Judges,
+) -> Iterator[Conversion]:
+    """Yield each recording with every speaker's mean long-term spectrum."""
+    rate = judge.describe.sample_rate
+    spectra = {
+        name: torch.stack([long_term(manifest.load(r, rate)) for r in own]).mean(dim=0)
+        for name, own in known.items()
+    }
+    for record in records:
+        x = manifest.load(record, rate)
+        for name, spectrum in spectra.items():
+            yield judge.row(record, coloured(x, spectrum), name, None)
+
+
+def _movement(rows: Sequence[Conversion]) -> Estimate | None:
+    """Return how much frames change over time in one's own voice, of how much in the recording."""
+    before = {row.id: spread(row.vector) for row in rows if row.target is None}
+    own = [row for row in rows if row.target == row.source]
+    found = [float(np.mean(spread(row.vector) / before[row.id])) for row in own]
+    return mean_over_speakers(np.array(found), [row.source for row in own]) if own else None
 
 
 def in_voices(

@@ -76,6 +76,12 @@ class Normaliser:
         yield from _filtered(parts, self.taps)
 
 
+def coloured(x: Float[Tensor, "1 1 L"], wanted: Float[Tensor, "M"]) -> Float[Tensor, "1 1 L"]:
+    """Return a recording, filtered to another long-term spectrum, as `long_term` gives it."""
+    taps = _taps(wanted - long_term(x))
+    return torch.cat(list(_filtered([x], taps)), dim=-1)
+
+
 def long_term(x: Float[Tensor, "1 1 L"]) -> Float[Tensor, "M"]:
     """Return the mean log power (nepers) of each mel band, pauses left out."""
     window = torch.hann_window(TAPS)

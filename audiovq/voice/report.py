@@ -25,6 +25,10 @@ FIGURES: Mapping[str, str] = {
     "centred_target_across": "  pairs across groups",
     "centred_source": "centred: source still named",
     "centred_own": "centred: own voice, passed through",
+    "filter_target": "a filter alone: target named",
+    "filter_source": "a filter alone: source still named",
+    "filter_centred_target": "a filter alone, centred: target named",
+    "movement": "change over time, own voice over recording",
     "same_converted": "same phone said, converted",
     "same_own": "same phone said, own voice (ceiling)",
     "phones_converted": "phone right, converted",
@@ -95,12 +99,28 @@ class VoiceReport:
         groups: Mapping[str, str],
         speakers: Sequence[str],
         by_reference: bool,
+        filtered: Sequence[Judged] = (),
+        movement: Estimate | None = None,
         probe: Probe | None = None,
         phones: PhoneAccuracy | None = None,
     ) -> "VoiceReport":
-        """Return the figures of judged recordings; intervals are over source speakers."""
+        """Return the figures of judged recordings; intervals are over source speakers.
+
+        Args:
+            rows: recordings, and what a model made of them.
+            filtered: what a filter made of them.
+            groups: of speakers.
+            speakers: who was converted to one another.
+            by_reference: whether targets were known from a recording.
+            movement: how much frames change over time, own voices over recordings.
+            probe: of the codes.
+            phones: what is said.
+        """
         found = _voices(rows, groups, "", lambda r: r.heard)
         found |= _voices(rows, groups, "centred_", lambda r: r.centred)
+        found |= _voices(filtered, {}, "filter_", lambda r: r.heard)
+        found |= _voices(filtered, {}, "filter_centred_", lambda r: r.centred)
+        found["movement"] = movement
         found["same_converted"] = _same([r for r in rows if r.target not in (None, r.source)])
         found["same_own"] = _same([r for r in rows if r.target == r.source])
         if phones is not None:

@@ -12,8 +12,9 @@ from audiovq.data.manifest import Record
 from audiovq.errors import ConfigError
 from audiovq.voice._phone_judge import HOP, Looker, PhoneJudge, agreement
 from audiovq.voice._speaker_judge import Describer, centred, named
-from audiovq.voice.evaluate import Options, evaluate_voice
+from audiovq.voice.evaluate import Options, _movement, evaluate_voice
 from audiovq.voice.phones import phone_judge
+from audiovq.voice.report import Conversion
 from tests.helpers import noise, voices_model
 
 RATE, LENGTH, LONG = 16000, 4000, 20_000
@@ -32,10 +33,10 @@ def speech(speaker, seed, length=LENGTH):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Three speakers with two recordings to learn from, and one to convert; a second of speech."""
+    """Three speakers with four recordings to learn from, and one to convert; a second of speech."""
     folder, records = tmp_path_factory.mktemp("voices"), []
     half = LONG // 2
-    for i, (who, split) in enumerate((w, s) for w in TILTS for s in ("train", "train", "test")):
+    for i, (who, split) in enumerate((w, s) for w in TILTS for s in (*["train"] * 4, "test")):
         audio.save(folder / f"{i}.wav", speech(who, i, LONG), RATE)
         rows = ((0, half, "aa"), (half, LONG, "s")) if split == "test" else ()
         about = {"id": str(i), "path": f"{i}.wav", "sample_rate": RATE, "num_samples": LONG}
@@ -93,9 +94,19 @@ def test_all_speakers_are_converted_to_all_others(corpus, by_reference):
     options = Options(groups={"ann": "F", "bob": "M", "cem": "M"}, by_reference=by_reference)
     report = evaluate_voice(MODEL, corpus, replace(options, labelled=None))
     assert (report.conversions, list(report.speakers)) == (6, ["ann", "bob", "cem"])
-    assert report.figures["original"].value >= 2 / 3
+    assert report.figures["original"].value == 1
+    assert report.figures["filter_target"].value >= 0.5  # who they are is their filter
     assert {"target", "source", "own", "target_within", "centred_target"} <= set(report.figures)
     assert "same_converted" not in report.figures
+
+
+def test_movement_is_what_is_left_of_deviations_over_time():
+    def row(target, vector):
+        return Conversion(id="x", source="ann", target=target, vector=np.array(vector, float))
+
+    rows = [row(None, [5, 6, 2, 4]), row("ann", [1, 1, 1, 1]), row("bob", [9, 9, 9, 9])]
+    assert _movement(rows).value == pytest.approx((1 / 2 + 1 / 4) / 2)
+    assert _movement(rows[:1]) is None
 
 
 def test_what_is_said_is_judged_where_phones_are_known(corpus):

@@ -4,7 +4,7 @@ import torch
 from scipy.signal import lfilter
 
 from audiovq.voice.level import LEVEL_DB
-from audiovq.voice.normalise import TAPS, Normaliser, long_term
+from audiovq.voice.normalise import TAPS, Normaliser, coloured, long_term
 from tests.helpers import noise
 
 RATE = 16000
@@ -29,6 +29,16 @@ def test_recordings_of_other_level_and_spectrum_become_alike():
     assert apart[1] < apart[0] / 3
     assert abs(db(same[0]) - db(same[1])) < 1
     assert abs(db(same[0]) - LEVEL_DB) < 3  # pauses count here and do not there
+
+
+def test_a_recording_is_coloured_like_another():
+    x, wanted = leaning(0.9), long_term(leaning(-0.9, seed=1))
+    y = coloured(x, wanted)
+    assert y.shape == x.shape
+    left, apart = (long_term(a) - wanted for a in (y, x))
+    assert float((left - left.mean()).abs().mean()) < 0.2 * float(
+        (apart - apart.mean()).abs().mean()
+    )
 
 
 def test_the_level_alone_leaves_the_shape_and_none_leaves_all():
