@@ -15,6 +15,7 @@ from audiovq.errors import ConfigError
 from audiovq.export.graphs import Graph
 from audiovq.units.optional import need
 
+ONNX_BYTES = 2_000_000_000  # protobuf's 2 GiB, less what is not weights
 OPSETS = (18, 23)  # that torch's exporter and onnxruntime both know
 
 
@@ -50,6 +51,17 @@ def check_onnx(opset: int | None) -> None:
         need(package, "ONNX files", "audiovq[onnx]")
     if opset is not None and not OPSETS[0] <= opset <= OPSETS[1]:
         raise ConfigError(f"opset {opset} given; {OPSETS[0]} to {OPSETS[1]} are accepted")
+
+
+def check_size(graph: Graph) -> None:
+    """Refuse a graph whose weights one ONNX file cannot hold."""
+    held = (*graph.module.parameters(), *graph.module.buffers())
+    size = sum(t.numel() * t.element_size() for t in held)
+    if size >= ONNX_BYTES:
+        raise ConfigError(
+            f"the {graph.name} has {size / 1e9:.1f} GB of weights; an ONNX file holds less than "
+            f"{ONNX_BYTES / 1e9:.1f} GB: export it with --format torch"
+        )
 
 
 def to_onnx(

@@ -89,6 +89,8 @@ def _write(
     files = {}
     if "onnx" not in formats and graph.states:
         return {}
+    if "onnx" in formats:
+        programs.check_size(graph)
     program = programs.trace(graph)
     if "onnx" in formats:
         files["onnx"] = f"{graph.name}.onnx"
@@ -108,14 +110,22 @@ def _new_folder(folder: Path, *, force: bool) -> Iterator[Path]:
         what = "holds an export; add --force to replace it" if earlier else "holds something else"
         raise ConfigError(f"{folder} {what}{'' if earlier else ': choose another folder with -o'}")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for stale in folder.parent.glob(f"{folder.name}{STALE_MARK}*"):
-        shutil.rmtree(stale, ignore_errors=True)
-    made = folder.with_name(f"{folder.name}{STALE_MARK}{secrets.token_hex(6)}")
+    _clear(folder)
+    made = _beside(folder)
     made.mkdir()
     try:
         yield made
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.replace(_beside(folder))  # as a whole: at no moment is there half of it
         made.replace(folder)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        _clear(folder)
+
+
+def _beside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}{STALE_MARK}{secrets.token_hex(6)}")
+
+
+def _clear(folder: Path) -> None:
+    for stale in folder.parent.glob(f"{folder.name}{STALE_MARK}*"):
+        shutil.rmtree(stale, ignore_errors=True)

@@ -104,9 +104,25 @@ def test_a_graph_that_is_not_the_models_is_not_written(exported, tmp_path, monke
     assert (tmp_path / "new" / "export.json").is_file()
     with pytest.raises(ConfigError, match="holds an export; add --force"):
         write.export(small_model(), tmp_path / "new")
+    (tmp_path / "new" / "of-the-earlier").touch()
+    write.export(
+        audiovq.load(exported("conv") / "model"),
+        tmp_path / "new",
+        wanted,
+        formats=("onnx",),
+        force=True,
+    )
+    assert not (tmp_path / "new" / "of-the-earlier").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["new"]
     (tmp_path / "new" / "export.json").unlink()
     with pytest.raises(ConfigError, match="holds something else"):
         write.export(small_model(), tmp_path / "new", force=True)
+
+
+def test_weights_beyond_what_a_file_holds_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(programs, "ONNX_BYTES", 1000)
+    with pytest.raises(ConfigError, match="GB of weights.*--format torch"):
+        write.export(small_model(), tmp_path / "new", formats=("onnx",))
 
 
 @pytest.mark.parametrize(
