@@ -3,7 +3,8 @@
     audiovq ship vq_50hz speech.jsonl -o shipped
 
 The same command goes on where it stopped. Weights are learned from the training speakers alone, and
-figures are of the weights as they are stored, on the test speakers.
+figures are of the weights as they are stored, on the test speakers. A model that is told who speaks
+learns in the end to hear a voice in a recording (`audiovq fit-reference`).
 """
 
 import json
@@ -33,6 +34,7 @@ from audiovq.train.run import pick_device
 from audiovq.units.extract import extract
 from audiovq.units.given import read_for
 from audiovq.units.sources import where
+from audiovq.voice.fit import fit_reference
 
 PARTS = ("best", "average", "model")  # of a run, in the order in which they are looked for
 
@@ -69,7 +71,7 @@ def main(config: Config) -> None:
         return
     with alone(run, "shipping from"):
         evaluation = run / "evaluation.json"
-        store(run / part, folder, is_prior=codes is not None)
+        store(run / part, folder, corpus, is_prior=codes is not None)
         measured = score_codes(folder, codes) if codes else reconstruct(folder, corpus, config)
         atomic_write(evaluation, measured + "\n")
         path = write(
@@ -124,9 +126,14 @@ def train(config: Config, run: Path, codes: Path | None) -> str:
     return next(p for p in PARTS if (run / p).is_dir())
 
 
-def store(source: Path, folder: Path, *, is_prior: bool) -> None:
-    """Write a model's weights in float16."""
-    model = priors.load(source) if is_prior else release.load(source)
+def store(source: Path, folder: Path, corpus: manifests.Manifest, *, is_prior: bool) -> None:
+    """Write a model's weights in float16; one that has speakers gets a reference encoder."""
+    if is_prior:
+        priors.load(source).save(folder, half=True)
+        return
+    model = release.load(source)
+    if model.speakers:
+        model = fit_reference(model, corpus)
     model.save(folder, half=True)
 
 
