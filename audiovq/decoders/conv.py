@@ -110,7 +110,7 @@ class ConvDecoder(Decoder):
         steps = [stepping.convolution(self.first)]
         for stage in self.stages:
             steps.append(stepping.upsampling(stage.up, stepping.activation(stage.act)))  # type: ignore[arg-type]
-            steps += [unit.stepper() for unit in stage.units]  # type: ignore[operator, union-attr]
+            steps += [unit.stepper() for unit in stage.units]  # type: ignore[union-attr]
         return [*steps, stepping.convolution(self.last, stepping.activation(self.act))]
 
     def input_span(self, out: Span) -> Span:

@@ -89,7 +89,8 @@ class ConvEncoder(Encoder):
         steps = [stepping.convolution(self.first)]
         for stage in self.stages:
             steps += [unit.stepper() for unit in stage.units]  # type: ignore[union-attr]
-            steps.append(stepping.convolution(stage.down, stepping.activation(stage.act)))
+            act = stepping.activation(stage.act)  # type: ignore[arg-type]
+            steps.append(stepping.convolution(stage.down, act))  # type: ignore[arg-type]
         return [*steps, stepping.convolution(self.last, stepping.activation(self.act))]
 
     def input_span(self, out: Span) -> Span:

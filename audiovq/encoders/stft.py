@@ -104,7 +104,8 @@ class STFTEncoder(Encoder):
 
     def _slower(self, y: Float[Tensor, "B S C"]) -> Float[Tensor, "B T C_out"]:
         """Fold the columns of a frame's spectra into one."""
-        return self.down(y.unflatten(1, (-1, self.rate)).flatten(2))  # type: ignore[no-any-return]
+        B, S, C = y.shape
+        return self.down(y.reshape(B, S // self.rate, self.rate * C))  # type: ignore[no-any-return]
 
     def input_span(self, out: Span) -> Span:
         """Return the samples that the frames `out` depend on."""

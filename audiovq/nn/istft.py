@@ -103,14 +103,13 @@ class InverseSTFT(nn.Module):
         return window, window.square().view(self.overlap, self.hop_length).flip(0)
 
     def _sounding(self, rows: Float[Tensor, "B R M"]) -> Float[Tensor, "B T h"]:
-        """Return the sum of what the spectra up to each, from the last that has a past, add there."""
+        """Return, of each spectrum that has all before it, the sum of what sounds with it."""
         (B, R, M), over, hop = rows.shape, self.overlap, self.hop_length
-        T = R - over + 1
-        if torch.compiler.is_compiling():
-            starts = [hop * k for k in reversed(range(over))]
-            return sum(rows[:, k : k + T, s : s + hop] for k, s in enumerate(starts))
-        shape, strides = (B, T, over, hop), (R * M, M, M - hop, 1)
-        return rows.as_strided(shape, strides, hop * (over - 1)).sum(dim=2)
+        T, last = R - over + 1, hop * (over - 1)
+        if torch.compiler.is_compiling():  # exporters know no strides
+            starts = enumerate(range(last, -1, -hop))
+            return torch.stack([rows[:, k : k + T, s : s + hop] for k, s in starts]).sum(dim=0)
+        return rows.as_strided((B, T, over, hop), (R * M, M, M - hop, 1), last).sum(dim=2)
 
     def input_span(self, out: Span) -> Span:
         """Return the spectra that the samples `out` depend on."""

@@ -1,5 +1,6 @@
 """Dilated residual unit, the repeated part of encoder and decoder."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -48,15 +49,16 @@ class ResidualUnit(nn.Module):
 
     def stepper(self) -> Step:
         """Return what does as `forward` of the next rows."""
-        near = stepping.convolution(self.dilated, stepping.activation(self.act_in))
-        act = stepping.activation(self.act_out)
+        act_in, act_out = (stepping.activation(a) for a in (self.act_in, self.act_out))
+        near = stepping.convolved(self.dilated)
         weight, bias = self.pointwise.weight[..., 0], self.pointwise.bias
 
         def step(
             x: Float[Tensor, "B L C"], past: Float[Tensor, "B P C"]
         ) -> tuple[Float[Tensor, "B L C"], Float[Tensor, "B P C"]]:
-            hidden, past = near(x, past)
-            return x + F.linear(act(hidden), weight, bias), past
+            rows = torch.cat([past, act_in(x)], dim=1)
+            y = F.linear(act_out(near(rows)), weight, bias)
+            return x + y.view_as(x), rows.narrow(1, x.shape[1], past.shape[1])
 
         return step
 

@@ -13,6 +13,7 @@ them once for as long as its weights do not change (`lean.kept`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -59,13 +60,14 @@ def through(
 
 def convolution(layer: nn.Conv1d, before: Stateless = same) -> Step:
     """Return the step of a causal convolution behind an activation."""
-    product = rows_to_rows(layer)
+    product, channels = convolved(layer), layer.out_channels
 
     def step(
         x: Float[Tensor, "B L C"], past: Float[Tensor, "B P C"]
     ) -> tuple[Float[Tensor, "B L_out C_out"], Float[Tensor, "B P C"]]:
         rows = torch.cat([past, before(x)], dim=1)
-        return product(rows), rows.narrow(1, x.shape[1], past.shape[1])
+        y = product(rows).view(len(x), -1, channels)
+        return y, rows.narrow(1, x.shape[1], past.shape[1])
 
     return step
 
@@ -80,35 +82,35 @@ def upsampling(layer: nn.ConvTranspose1d, before: Stateless = same) -> Step:
     late, early = layer.weight[..., :stride], layer.weight[..., stride:]
     weight = torch.cat([w.permute(2, 1, 0).flatten(0, 1) for w in (early, late)], dim=1)
     assert layer.bias is not None
-    bias, pairs = layer.bias.repeat(stride), windows(2)
+    bias, pairs, channels = layer.bias.repeat(stride), windows(2), layer.out_channels
 
     def step(
         x: Float[Tensor, "B L C"], past: Float[Tensor, "B 1 C"]
     ) -> tuple[Float[Tensor, "B L_out C_out"], Float[Tensor, "B 1 C"]]:
         rows = torch.cat([past, before(x)], dim=1)
-        y = F.linear(pairs(rows), weight, bias)
-        return y.view(len(x), -1, layer.out_channels), rows.narrow(1, x.shape[1], 1)
+        y = F.linear(pairs(rows), weight, bias).view(len(x), -1, channels)
+        return y, rows.narrow(1, x.shape[1], 1)
 
     return step
 
 
-def rows_to_rows(layer: nn.Conv1d) -> Stateless:
-    """Return a convolution without padding: (B, L, C) to (B, L_out, C_out)."""
-    bias, channels = layer.bias, layer.out_channels
-    seen = windows(layer.kernel_size[0], layer.stride[0], layer.dilation[0])
-    if layer.groups > 1:
-        assert layer.groups == layer.in_channels == channels
+def convolved(layer: nn.Conv1d) -> Stateless:
+    """Return what convolves contiguous rows without padding; `windows` says the shape."""
+    bias, size = layer.bias, layer.kernel_size[0]
+    seen = windows(size, layer.stride[0], layer.dilation[0])
+    if layer.groups > 1:  # each channel on its own
+        assert layer.groups == layer.in_channels == layer.out_channels
         assert bias is not None
-        each = layer.weight[:, 0].t().contiguous()
-        return lambda rows: (seen(rows).view(len(rows), -1, *each.shape) * each).sum(dim=2) + bias
-    weight = layer.weight.transpose(1, 2).flatten(1).contiguous()
-    return lambda rows: F.linear(seen(rows), weight, bias).view(len(rows), -1, channels)
+        each = layer.weight[:, 0].t()
+        return lambda rows: (seen(rows).view(-1, *each.shape) * each).sum(dim=1) + bias
+    weight = layer.weight.transpose(1, 2).flatten(1)
+    return lambda rows: F.linear(seen(rows), weight, bias)
 
 
 def windows(size: int, stride: int = 1, dilation: int = 1) -> Stateless:
     """Return what gives, of contiguous rows, those that a kernel sees at each place, joined.
 
-    Their batch may be joined with their places: (B, L, C) to (B, T, size * C) or (B * T, size * C).
+    (B, L, C) becomes (B * T, size * C), and under a compiler (B, T, size * C).
     """
     reach = (size - 1) * dilation
 
@@ -131,9 +133,9 @@ def windows(size: int, stride: int = 1, dilation: int = 1) -> Stateless:
 
 
 def activation(act: nn.Module) -> Stateless:
-    """Return an activation of rows."""
+    """Return an activation of rows, which are left as they are."""
     if isinstance(act, Snake):
         return lambda rows: act(rows.transpose(1, 2)).transpose(1, 2)
     if isinstance(act, nn.LeakyReLU):
-        return lambda rows: F.leaky_relu(rows, act.negative_slope)
+        return partial(F.leaky_relu, negative_slope=act.negative_slope)
     return act.forward
