@@ -39,7 +39,7 @@ def nearest(
     Minimises |e|^2 / 2 - z.e, block by block, in float32 or better whatever the autocast state.
     `norms`, the `half_norms` of the codebook, are computed where they are not given.
     """
-    R, N = len(z), len(codebook)
+    R, N = z.shape[0], codebook.shape[0]
     dtype = torch.promote_types(z.dtype, torch.float32)
     rows = max(1, _BLOCK_BYTES.get(z.device.type, 2 << 20) // (4 * N))
     heard = None if torch.compiler.is_compiling() else _listener.get()

@@ -116,7 +116,7 @@ class ISTFTDecoder(Decoder):
     ) -> tuple[Float[Tensor, "B L 1"], Float[Tensor, "B P M"]]:
         """Return the samples of the next columns, and the transform's new state."""
         with without_autocast(y.device):
-            return self.inverse.step(*self._spectra(y), past)  # type: ignore[no-any-return]
+            return self.inverse.step(*self._spectra(y), past)
 
     def _plain(self) -> tuple[Films, Films]:
         """Return the films of a decoder that has none: at the frame rate, and at the spectra's."""

@@ -95,7 +95,7 @@ class InverseSTFT(nn.Module):
         rows = torch.cat([past, segments], dim=1)
         exist = rows[..., -1].unfold(1, self.overlap, 1)
         y = self._sounding(rows) / (exist @ squares).clamp_min(self.floor)
-        return y.view(len(y), -1, 1), rows.narrow(1, real.shape[1], past.shape[1])
+        return y.view(y.shape[0], -1, 1), rows.narrow(1, real.shape[1], past.shape[1])
 
     def _windows(self, like: Tensor) -> tuple[Float[Tensor, "n"], Float[Tensor, "O h"]]:
         """Return the window, and what each of the spectra over a hop adds to the divisor there."""

@@ -3,7 +3,6 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from audiovq.nn import lean, stepping
 from audiovq.nn.activations import ActivationName, activation
@@ -50,15 +49,14 @@ class ResidualUnit(nn.Module):
     def stepper(self) -> Step:
         """Return what does as `forward` of the next rows."""
         act_in, act_out = (stepping.activation(a) for a in (self.act_in, self.act_out))
-        near = stepping.convolved(self.dilated)
-        weight, bias = self.pointwise.weight[..., 0], self.pointwise.bias
+        near, back = stepping.convolved(self.dilated), stepping.convolved(self.pointwise)
 
         def step(
             x: Float[Tensor, "B L C"], past: Float[Tensor, "B P C"]
         ) -> tuple[Float[Tensor, "B L C"], Float[Tensor, "B P C"]]:
             rows = torch.cat([past, act_in(x)], dim=1)
-            y = F.linear(act_out(near(rows)), weight, bias)
-            return x + y.view_as(x), rows.narrow(1, x.shape[1], past.shape[1])
+            y = stepping.apart(back(act_out(near(rows))), x.shape[0])
+            return x + y, rows.narrow(1, x.shape[1], past.shape[1])
 
         return step
 

@@ -60,14 +60,13 @@ def through(
 
 def convolution(layer: nn.Conv1d, before: Stateless = same) -> Step:
     """Return the step of a causal convolution behind an activation."""
-    product, channels = convolved(layer), layer.out_channels
+    product = convolved(layer)
 
     def step(
         x: Float[Tensor, "B L C"], past: Float[Tensor, "B P C"]
     ) -> tuple[Float[Tensor, "B L_out C_out"], Float[Tensor, "B P C"]]:
         rows = torch.cat([past, before(x)], dim=1)
-        y = product(rows).view(len(x), -1, channels)
-        return y, rows.narrow(1, x.shape[1], past.shape[1])
+        return apart(product(rows), x.shape[0]), rows.narrow(1, x.shape[1], past.shape[1])
 
     return step
 
@@ -82,54 +81,62 @@ def upsampling(layer: nn.ConvTranspose1d, before: Stateless = same) -> Step:
     late, early = layer.weight[..., :stride], layer.weight[..., stride:]
     weight = torch.cat([w.permute(2, 1, 0).flatten(0, 1) for w in (early, late)], dim=1)
     assert layer.bias is not None
-    bias, pairs, channels = layer.bias.repeat(stride), windows(2), layer.out_channels
+    bias, channels = layer.bias.repeat(stride), layer.out_channels
+    pairs = _pairs if torch.compiler.is_compiling() else partial(seen, size=2)
 
     def step(
         x: Float[Tensor, "B L C"], past: Float[Tensor, "B 1 C"]
     ) -> tuple[Float[Tensor, "B L_out C_out"], Float[Tensor, "B 1 C"]]:
         rows = torch.cat([past, before(x)], dim=1)
-        y = F.linear(pairs(rows), weight, bias).view(len(x), -1, channels)
+        y = F.linear(pairs(rows), weight, bias).view(x.shape[0], -1, channels)
         return y, rows.narrow(1, x.shape[1], 1)
 
     return step
 
 
 def convolved(layer: nn.Conv1d) -> Stateless:
-    """Return what convolves contiguous rows without padding; `windows` says the shape."""
-    bias, size = layer.bias, layer.kernel_size[0]
-    seen = windows(size, layer.stride[0], layer.dilation[0])
-    if layer.groups > 1:  # each channel on its own
-        assert layer.groups == layer.in_channels == layer.out_channels
-        assert bias is not None
-        each = layer.weight[:, 0].t()
-        return lambda rows: (seen(rows).view(-1, *each.shape) * each).sum(dim=1) + bias
-    weight = layer.weight.transpose(1, 2).flatten(1)
-    return lambda rows: F.linear(seen(rows), weight, bias)
+    """Return what convolves contiguous rows without padding: to (B * L_out, C_out).
 
-
-def windows(size: int, stride: int = 1, dilation: int = 1) -> Stateless:
-    """Return what gives, of contiguous rows, those that a kernel sees at each place, joined.
-
-    (B, L, C) becomes (B * T, size * C), and under a compiler (B, T, size * C).
+    Under a compiler, to (B, L_out, C_out): exporters know no strides, and runtimes convolutions.
+    A kernel of one position also takes (B * L, C), and keeps the shape of what it is given.
     """
-    reach = (size - 1) * dilation
-
-    def views(rows: Float[Tensor, "B L C"]) -> Float[Tensor, "R M"]:
-        B, L, C = rows.shape
-        places = (L - 1 - reach) // stride + 1
-        if B == 1 and dilation == 1:  # no copy
-            return rows.as_strided((places, size * C), (stride * C, 1))
-        shape, strides = (B, places, size, C), (L * C, stride * C, dilation * C, 1)
-        return rows.as_strided(shape, strides).reshape(B * places, size * C)
-
-    def joined(rows: Float[Tensor, "B L C"]) -> Float[Tensor, "B T M"]:
-        last = rows.shape[1] - reach
-        return torch.cat(
-            [rows[:, i * dilation : i * dilation + last : stride] for i in range(size)], dim=2
+    weight, bias, groups = layer.weight, layer.bias, layer.groups
+    size, stride, dilation = layer.kernel_size[0], layer.stride[0], layer.dilation[0]
+    if torch.compiler.is_compiling():
+        kernel = (weight, bias, stride, 0, dilation, groups)
+        return lambda rows: F.conv1d(rows.transpose(1, 2), *kernel).transpose(1, 2)
+    if groups > 1:  # each channel on its own
+        assert groups == layer.in_channels == layer.out_channels
+        assert bias is not None
+        each = weight[:, 0].t()
+        return lambda rows: (
+            (seen(rows, size, stride, dilation).view(-1, *each.shape) * each).sum(dim=1) + bias
         )
+    across = weight.transpose(1, 2).flatten(1)
+    if size == stride == 1:
+        return lambda rows: F.linear(rows, across, bias)
+    return lambda rows: F.linear(seen(rows, size, stride, dilation), across, bias)
 
-    # Exporters know no strides.
-    return joined if torch.compiler.is_compiling() else views
+
+def apart(y: Float[Tensor, "*_ C"], batch: int) -> Float[Tensor, "B L C"]:
+    """Return what `convolved` gives with the batch on its own."""
+    return y if y.ndim == 3 else y.view(batch, -1, y.shape[-1])
+
+
+def seen(
+    rows: Float[Tensor, "B L C"], size: int, stride: int = 1, dilation: int = 1
+) -> Float[Tensor, "_ M"]:
+    """Return what a kernel sees of contiguous rows at each place: (B * L_out, size * C)."""
+    B, L, C = rows.shape
+    places = (L - 1 - (size - 1) * dilation) // stride + 1
+    if B == 1 and dilation == 1:  # without a copy
+        return rows.as_strided((places, size * C), (stride * C, 1))
+    shape, strides = (B, places, size, C), (L * C, stride * C, dilation * C, 1)
+    return rows.as_strided(shape, strides).reshape(B * places, size * C)
+
+
+def _pairs(rows: Float[Tensor, "B L C"]) -> Float[Tensor, "B T M"]:
+    return torch.cat([rows[:, :-1], rows[:, 1:]], dim=2)
 
 
 def activation(act: nn.Module) -> Stateless:
