@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audiovq.nn.activations import Snake
+from audiovq.nn.activations import Snake, snake
 
 State = tuple[Tensor, ...]  # of a network: its layers' states in the order of the layers
 
@@ -142,7 +142,8 @@ def _pairs(rows: Float[Tensor, "B L C"]) -> Float[Tensor, "B T M"]:
 def activation(act: nn.Module) -> Stateless:
     """Return an activation of rows, which are left as they are."""
     if isinstance(act, Snake):
-        return lambda rows: act(rows.transpose(1, 2)).transpose(1, 2)
+        alpha = act.log_alpha.exp()[:, 0]
+        return lambda rows: snake(rows, alpha)
     if isinstance(act, nn.LeakyReLU):
         return partial(F.leaky_relu, negative_slope=act.negative_slope)
     return act.forward
