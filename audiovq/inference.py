@@ -242,8 +242,8 @@ def check_codes(codes: Int[Tensor, "B K T"], codebook_sizes: tuple[int, ...]) ->
             f"codes of shape {tuple(codes.shape)} given; (B, K, T) with K from 1 to "
             f"{len(codebook_sizes)} is accepted"
         )
-    sizes = torch.tensor(codebook_sizes[:rows], device=codes.device).view(1, -1, 1)
-    if bool(((codes < 0) | (codes >= sizes)).any()):
+    least, most = int(codes.min()), codes.amax(dim=(0, 2)).tolist()
+    if least < 0 or any(n >= N for n, N in zip(most, codebook_sizes[:rows], strict=True)):
         raise ConfigError(f"codes must lie in [0, N) with N = {codebook_sizes[:rows]}")
 
 
@@ -406,6 +406,7 @@ def finite(x: Tensor) -> Tensor:
     Raises:
         AudioError: there are some.
     """
-    if not bool(torch.isfinite(x).all()):
+    # Where any is not finite the sum is not; it is also not where a sum of large ones overflows.
+    if not math.isfinite(x.sum()) and not bool(torch.isfinite(x).all()):
         raise AudioError("the waveform holds NaN or infinity; repair it before encoding")
     return x

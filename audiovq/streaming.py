@@ -76,13 +76,12 @@ class Stream:
         """
         discrete = self.model.discrete_bottleneck()
         frames = self._take(x, last=last)
-        none = torch.zeros(self.batch, len(discrete.codebook_sizes), 0, dtype=torch.int64)
-        return self._each(frames, self._encode, none)
+        return self._each(frames, self._encode, len(discrete.codebook_sizes), torch.int64)
 
     def embed(self, x: Tensor, *, last: bool = False) -> Float[Tensor, "B D _"]:
         """Return what the decoder would receive, for every model; otherwise as `encode`."""
         frames = self._take(x, last=last)
-        return self._each(frames, self._embed, self._none(self.model.bottleneck.out_channels))
+        return self._each(frames, self._embed, self.model.bottleneck.out_channels)
 
     # ---------------------------------------------------------- codes to samples
 
@@ -103,8 +102,8 @@ class Stream:
             raise ConfigError(f"codes of {codes.dtype} given; int64 is accepted")
         if codes.shape[-1]:
             inference.check_codes(codes, discrete.codebook_sizes)
-        columns = torch.split(codes.to(self._like.device), 1, dim=-1) if codes.shape[-1] else ()
-        return self._each(columns, lambda c: self._decode(discrete.decode(c)), self._none(1))
+        columns = _cut(codes.to(self._like.device), 1)
+        return self._each(columns, lambda c: self._decode(discrete.decode(c)), 1)
 
     def decode_embedding(self, z: Tensor) -> Float[Tensor, "B 1 _"]:
         """Return the samples of the next frames of what `embed` returns (B, D, T); as `decode`."""
@@ -114,8 +113,7 @@ class Stream:
         if z.shape[-1] % stride:
             raise ConfigError(f"{z.shape[-1]} frames given; a multiple of {stride} is accepted")
         z = inference.finite(z.to(self._like))
-        parts = torch.split(z, stride, dim=-1) if z.shape[-1] else ()
-        return self._each(parts, self._decode, self._none(1))
+        return self._each(_cut(z, stride), self._decode, 1)
 
     def reconstruct(self, x: Tensor, *, last: bool = False) -> Float[Tensor, "B 1 _"]:
         """Return the next samples passed through the whole model; otherwise as `encode`.
@@ -124,7 +122,7 @@ class Stream:
         """
         self._check("decode")
         frames = self._take(x, last=last)
-        y = self._each(frames, lambda f: self._decode(self._embed(f)), self._none(1))
+        y = self._each(frames, lambda f: self._decode(self._embed(f)), 1)
         return y[..., : y.shape[-1] - self._buffer.missing]
 
     # ------------------------------------------------------------------ the stream
@@ -198,21 +196,22 @@ class Stream:
         x_hat, self._decoder = steps.decode(self.model, z, self._decoder, self._condition)
         return x_hat
 
-    @torch.no_grad()
     def _each(
         self,
         parts: Iterable[Shaped[Tensor, "B C _"]],
         function: Callable[[Tensor], Tensor],
-        none: Shaped[Tensor, "B C_out 0"],
+        channels: int,
+        dtype: torch.dtype | None = None,
     ) -> Shaped[Tensor, "B C_out _"]:
-        with lean.weights_kept_in(self._kept):
+        with torch.inference_mode(), lean.weights_kept_in(self._kept):
             done = [function(part) for part in parts]
-        return torch.cat(done, dim=-1) if done else none
+        # Joined outside, so that what comes out may take part in a gradient.
+        return torch.cat(done, dim=-1) if done else self._none(channels, dtype)
 
-    def _none(self, channels: int) -> Float[Tensor, "B C 0"]:
-        return self._like.new_zeros(self.batch, channels, 0)
+    def _none(self, channels: int, dtype: torch.dtype | None = None) -> Shaped[Tensor, "B C 0"]:
+        return self._like.new_zeros(self.batch, channels, 0, dtype=dtype)
 
-    def _take(self, x: Tensor, *, last: bool) -> tuple[Float[Tensor, "B 1 L"], ...]:
+    def _take(self, x: Tensor, *, last: bool) -> list[Float[Tensor, "B 1 hop"]]:
         """Return the frames that the next samples complete."""
         self._check("encode")
         self._check_shape(x, "samples", 1, AudioError)
@@ -251,11 +250,10 @@ class _Buffer:
 
     def __init__(self, empty: Float[Tensor, "B 1 0"], hop_length: int) -> None:
         self.waiting, self.missing = empty, 0
+        self._empty = empty
         self._hop, self._ended = hop_length, False
 
-    def take(
-        self, x: Float[Tensor, "B 1 L"], *, last: bool
-    ) -> tuple[Float[Tensor, "B 1 hop"], ...]:
+    def take(self, x: Float[Tensor, "B 1 L"], *, last: bool) -> list[Float[Tensor, "B 1 hop"]]:
         """Return the frames that are complete now.
 
         Raises:
@@ -267,9 +265,15 @@ class _Buffer:
         if last:
             self._ended, self.missing = True, -joined.shape[-1] % self._hop
             joined = F.pad(joined, (0, self.missing))
-        whole = joined.shape[-1] // self._hop * self._hop
-        self.waiting = joined[..., whole:].clone()  # without what came before in memory
-        return torch.split(joined[..., :whole], self._hop, dim=-1) if whole else ()
+        # Cloned, so as not to keep what came before in memory.
+        rest = joined.shape[-1] % self._hop
+        self.waiting = joined[..., -rest:].clone() if rest else self._empty
+        return _cut(joined, self._hop)
+
+
+def _cut(x: Shaped[Tensor, "B C L"], size: int) -> list[Shaped[Tensor, "B C {size}"]]:
+    """Return the whole parts of that size; for one part, cheaper than `torch.split`."""
+    return [x.narrow(-1, end - size, size) for end in range(size, x.shape[-1] + 1, size)]
 
 
 def _refusal(model: "Autoencoder", *parts: str) -> ConfigError | None:

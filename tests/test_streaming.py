@@ -142,6 +142,14 @@ def test_with_gradients_on_layers_step_as_they_do_without(model):
     assert y.requires_grad
 
 
+def test_what_comes_out_may_take_part_in_a_gradient(model):
+    stream = model.stream(ROWS)
+    scale = torch.ones(1, requires_grad=True)
+    z = stream.embed(X)
+    (scale * z + scale * stream.decode_embedding(z).mean()).sum().backward()
+    assert scale.grad is not None
+
+
 def test_the_latency_is_what_a_changed_sample_shows(model):
     hop, at = model.hop_length, model.hop_length  # the first sample of a frame
     changed = X.clone()

@@ -39,25 +39,37 @@ def nearest(
     Minimises |e|^2 / 2 - z.e, block by block, in float32 or better whatever the autocast state.
     `norms`, the `half_norms` of the codebook, are computed where they are not given.
     """
-    N = len(codebook)
+    R, N = z.shape[0], codebook.shape[0]
     dtype = torch.promote_types(z.dtype, torch.float32)
-    with torch.no_grad(), without_autocast(z.device):
+    rows = max(1, _BLOCK_BYTES.get(z.device.type, 2 << 20) // (4 * N))
+    heard = None if torch.compiler.is_compiling() else _listener.get()
+    with without_autocast(z.device):
         z, codebook = z.to(dtype), codebook.to(dtype)
         norms = half_norms(codebook) if norms is None else norms.to(dtype)
-        if torch.compiler.is_exporting():  # a graph for any number of rows has no blocks of them
+        # A graph for any number of rows has no blocks of them; a few rows are one block.
+        if torch.compiler.is_exporting() or (rows >= R and heard is None):
             return torch.addmm(norms, z, codebook.T, alpha=-1.0).argmin(dim=1)
-        R = len(z)
-        rows = max(1, _BLOCK_BYTES.get(z.device.type, 2 << 20) // (4 * N))
-        codes = torch.empty(R, dtype=torch.int64, device=z.device)
-        heard = None if torch.compiler.is_compiling() else _listener.get()
-        scores = torch.empty(min(rows, R), N, device=z.device, dtype=dtype)
-        for start in range(0, R, rows):
-            block = z[start : start + rows]
-            out = scores[: len(block)]
-            torch.addmm(norms, block, codebook.T, alpha=-1.0, out=out)
-            torch.argmin(out, dim=1, out=codes[start : start + rows])
-            if heard is not None:
-                heard.append(_margin(out, block, codebook))
+        return _in_blocks(z, codebook, norms, rows, heard)
+
+
+@torch.no_grad()
+def _in_blocks(
+    z: Float[Tensor, "R D"],
+    codebook: Float[Tensor, "N D"],
+    norms: Float[Tensor, "N"],
+    rows: int,
+    heard: list[Tensor] | None,
+) -> Int[Tensor, "R"]:
+    """Return the index of the nearest code, so many rows at a time; `heard` hears the margins."""
+    codes = torch.empty(len(z), dtype=torch.int64, device=z.device)
+    scores = torch.empty(min(rows, len(z)), len(codebook), device=z.device, dtype=z.dtype)
+    for start in range(0, len(z), rows):
+        block = z[start : start + rows]
+        out = scores[: len(block)]
+        torch.addmm(norms, block, codebook.T, alpha=-1.0, out=out)
+        torch.argmin(out, dim=1, out=codes[start : start + rows])
+        if heard is not None:
+            heard.append(_margin(out, block, codebook))
     return codes
 
 

@@ -99,7 +99,8 @@ class RVQ(DiscreteBottleneck):
             vectors = layer.vectors
             codes.append(layer.search(residual, real, vectors))
             residual = residual - vectors.index_select(0, codes[-1])
-        return rearrange(codes, "k (b t) -> b k t", b=z.shape[0])
+        B, _, T = z.shape
+        return torch.stack(codes).view(-1, B, T).transpose(0, 1)
 
     def decode(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         """Return the sum of the codes; the first rows of codes suffice."""
@@ -108,7 +109,8 @@ class RVQ(DiscreteBottleneck):
             taken = layer.vectors.index_select(0, row.flatten())
             total = taken if total is None else total + taken
         assert total is not None
-        return rearrange(total, "(b t) d -> b d t", b=codes.shape[0])
+        B, _, T = codes.shape
+        return total.view(B, T, -1).transpose(1, 2)
 
     @torch.no_grad()
     def initialise(self, z: Float[Tensor, "B D T"], context: Context = Context()) -> None:
@@ -150,4 +152,4 @@ class RVQ(DiscreteBottleneck):
         return torch.where(shallow, drawn, K).expand(-1, z.shape[-1]).flatten()
 
     def _rows(self, z: Float[Tensor, "B D T"]) -> Float[Tensor, "R D"]:
-        return rearrange(z, "b d t -> (b t) d").to(self.codebooks[0].ema_sum.dtype)
+        return z.transpose(1, 2).flatten(0, 1).to(self.codebooks[0].ema_sum.dtype)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from audiovq.bottlenecks._base import Context
 from audiovq.config import ComponentConfig, Factor
 from audiovq.decoders._base import Decoder
-from audiovq.nn import lean
+from audiovq.nn import lean, stepping
 from audiovq.nn.activations import ActivationName, activation
 from audiovq.nn.conv import (
     SPEECH_LEVEL,
@@ -20,7 +20,7 @@ from audiovq.nn.conv import (
     weight_norm,
 )
 from audiovq.nn.residual import ResidualUnit
-from audiovq.nn.stepping import Films, State, same
+from audiovq.nn.stepping import Films, State, Step
 
 
 class Config(ComponentConfig):
@@ -93,22 +93,25 @@ class ConvDecoder(Decoder):
     ) -> tuple[Float[Tensor, "B 1 L"], State]:
         """Decode the next T frames; return the new state as well."""
         del context
-        return self.step_with([same] * len(self.widths), z, state)
+        return self.step_with((), z, state)
 
     def step_with(
         self, films: Films, z: Float[Tensor, "B D T"], state: State
     ) -> tuple[Float[Tensor, "B 1 L"], State]:
         """Decode the next T frames; what comes out at each rate goes through that rate's film."""
-        y, past = self.first.step(z, state[0])
-        y, new = films[0](y), [past]
-        for stage, film in zip(self.stages, films[1:], strict=True):
-            y, past = stage.up.step(stage.act(y), state[len(new)])  # type: ignore[operator, union-attr]
-            y, new = film(y), [*new, past]
-            for unit in stage.units:  # type: ignore[union-attr]
-                y, past = unit.step(y, state[len(new)])
-                new.append(past)
-        y, past = self.last.step(lean.activate(self.act, y), state[len(new)])
-        return y, (*new, past)
+        steps = lean.kept((self, "steps"), self._steps)
+        places = (1, *range(2, len(steps), 1 + len(self.stages[0].units)))  # type: ignore[arg-type]
+        before = dict(zip(places, films, strict=bool(films)))
+        y, state = stepping.through(steps, z.transpose(1, 2), state, before)
+        return y.transpose(1, 2), state
+
+    def _steps(self) -> list[Step]:
+        """Return the steps of the layers with a past, in the order of their states."""
+        steps = [stepping.convolution(self.first)]
+        for stage in self.stages:
+            steps.append(stepping.upsampling(stage.up, stepping.activation(stage.act)))  # type: ignore[arg-type]
+            steps += [unit.stepper() for unit in stage.units]  # type: ignore[union-attr]
+        return [*steps, stepping.convolution(self.last, stepping.activation(self.act))]
 
     def input_span(self, out: Span) -> Span:
         """Return the frames that the samples `out` depend on."""

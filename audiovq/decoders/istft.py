@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from audiovq.bottlenecks._base import Context
 from audiovq.decoders._base import Decoder
+from audiovq.nn import lean, stepping
 from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, expand_mask, layer_mask
 from audiovq.nn.convnext import ConvNeXtConfig, dense
 from audiovq.nn.istft import InverseSTFT
 from audiovq.nn.precision import without_autocast
-from audiovq.nn.stepping import Films, State, same
+from audiovq.nn.stepping import Films, State, Step, same
 from audiovq.nn.stft import nearest_divisor
 
 # How every spectrum starts. Losses compare levels on a logarithmic scale, on which speech with its
@@ -74,11 +75,12 @@ class ISTFTDecoder(Decoder):
         y = self.first(z, mask)
         for block, film in zip(self.blocks, films, strict=True):
             y = block(film(y), mask)
-        y, fast_mask = self._spread(y), layer_mask(mask, self.rate)
+        y = self._spread(y.transpose(1, 2)).transpose(1, 2)
+        fast_mask = layer_mask(mask, self.rate)
         for block, film in zip(self.fast_blocks, fast_films[:-1], strict=True):
             y = block(film(y), fast_mask)
         with without_autocast(z.device):
-            real, imaginary = self._spectra(fast_films[-1](y))
+            real, imaginary = self._spectra(fast_films[-1](y).transpose(1, 2))
             exist = expand_mask(mask, self.rate)
             return self.inverse(real, imaginary, None if exist is None else exist.to(real.dtype))  # type: ignore[no-any-return]
 
@@ -92,38 +94,41 @@ class ISTFTDecoder(Decoder):
     ) -> tuple[Float[Tensor, "B 1 L"], State]:
         """Decode the next T frames; return the new state as well."""
         del context
-        return self.step_with(*self._plain(), z, state)
+        return self.step_with((), (), z, state)
 
     def step_with(
         self, films: Films, fast_films: Films, z: Float[Tensor, "B D T"], state: State
     ) -> tuple[Float[Tensor, "B 1 L"], State]:
         """Decode the next T frames as `step`, with films as in `forward_with`."""
-        y, past = self.first.step(z, state[0])
-        new = [past]
-        for block, film in zip(self.blocks, films, strict=True):
-            y, past = block.step(film(y), state[len(new)])  # type: ignore[operator]
-            new.append(past)
-        y = self._spread(y)
-        for block, film in zip(self.fast_blocks, fast_films[:-1], strict=True):
-            y, past = block.step(film(y), state[len(new)])  # type: ignore[operator]
-            new.append(past)
-        with without_autocast(z.device):
-            real, imaginary = self._spectra(fast_films[-1](y))
-            x_hat, past = self.inverse.step(real, imaginary, state[len(new)])
-        return x_hat, (*new, past)
+        slow, fast = lean.kept((self, "steps"), self._steps)
+        before, fast_before = dict(enumerate(films, 1)), dict(enumerate(fast_films))
+        y, early = stepping.through(slow, z.transpose(1, 2), state[: len(slow)], before)
+        y, late = stepping.through(fast, self._spread(y), state[len(slow) :], fast_before)
+        return y.transpose(1, 2), early + late
+
+    def _steps(self) -> tuple[list[Step], list[Step]]:
+        """Return the steps of the layers with a past: at the frame rate, and at the spectra's."""
+        slow, fast = ([b.stepper() for b in g] for g in (self.blocks, self.fast_blocks))  # type: ignore[operator]
+        return [stepping.convolution(self.first), *slow], [*fast, self._samples]
+
+    def _samples(
+        self, y: Float[Tensor, "B S C"], past: Float[Tensor, "B P M"]
+    ) -> tuple[Float[Tensor, "B L 1"], Float[Tensor, "B P M"]]:
+        """Return the samples of the next columns, and the transform's new state."""
+        with without_autocast(y.device):
+            return self.inverse.step(*self._spectra(y), past)
 
     def _plain(self) -> tuple[Films, Films]:
         """Return the films of a decoder that has none: at the frame rate, and at the spectra's."""
         return [same] * len(self.blocks), [same] * (len(self.fast_blocks) + 1)
 
-    def _spread(self, y: Float[Tensor, "B C T"]) -> Float[Tensor, "B C_fast T_fast"]:
+    def _spread(self, y: Float[Tensor, "B T C"]) -> Float[Tensor, "B S C_fast"]:
         """Take each frame apart into the columns of its spectra."""
-        parts = self.up(y.transpose(1, 2)).unflatten(-1, (self.rate, -1))
-        return parts.flatten(1, 2).transpose(1, 2)  # type: ignore[no-any-return]
+        return self.up(y).unflatten(-1, (self.rate, -1)).flatten(1, 2)  # type: ignore[no-any-return]
 
     def _spectra(
-        self, y: Float[Tensor, "B C_fast T_fast"]
-    ) -> tuple[Float[Tensor, "B T_fast F"], Float[Tensor, "B T_fast F"]]:
+        self, y: Float[Tensor, "B S C_fast"]
+    ) -> tuple[Float[Tensor, "B S F"], Float[Tensor, "B S F"]]:
         """Return the real and imaginary parts of columns, in the head's dtype."""
         return self.head(y.to(self.head.angle.bias.dtype))  # type: ignore[no-any-return]
 
@@ -156,11 +161,10 @@ class _Head(nn.Module):
             self.magnitude.bias.copy_(slope + level)
 
     def forward(
-        self, y: Float[Tensor, "B C T"]
-    ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"]]:
-        columns = y.transpose(1, 2)
-        angle = self.angle(columns)
-        magnitude = self.rise(self.magnitude(columns))
+        self, y: Float[Tensor, "B S C"]
+    ) -> tuple[Float[Tensor, "B S F"], Float[Tensor, "B S F"]]:
+        angle = self.angle(y)
+        magnitude = self.rise(self.magnitude(y))
         return magnitude * angle.cos(), magnitude * angle.sin()
 
     def rise(self, m: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:

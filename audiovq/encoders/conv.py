@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from audiovq.config import ComponentConfig, Factor
 from audiovq.encoders._base import Encoder
-from audiovq.nn import lean
+from audiovq.nn import lean, stepping
 from audiovq.nn.activations import ActivationName, activation
 from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, layer_mask, weight_norm
 from audiovq.nn.residual import ResidualUnit
-from audiovq.nn.stepping import State
+from audiovq.nn.stepping import State, Step
 
 
 class Config(ComponentConfig):
@@ -80,13 +80,18 @@ class ConvEncoder(Encoder):
 
     def step(self, x: Float[Tensor, "B 1 L"], state: State) -> tuple[Float[Tensor, "B C T"], State]:
         """Encode the next T * hop_length samples; return the new state as well."""
-        y, first = self.first.step(x, state[0])
-        new = [first]
+        steps = lean.kept((self, "steps"), self._steps)
+        y, state = stepping.through(steps, x.transpose(1, 2), state)
+        return y.transpose(1, 2), state
+
+    def _steps(self) -> list[Step]:
+        """Return the steps of the layers with a past, in the order of their states."""
+        steps = [stepping.convolution(self.first)]
         for stage in self.stages:
-            y, past = stage.step(y, state[len(new) :])  # type: ignore[operator]
-            new += past
-        y, last = self.last.step(lean.activate(self.act, y), state[-1])
-        return y, (*new, last)
+            steps += [unit.stepper() for unit in stage.units]  # type: ignore[union-attr]
+            act = stepping.activation(stage.act)  # type: ignore[arg-type]
+            steps.append(stepping.convolution(stage.down, act))  # type: ignore[arg-type]
+        return [*steps, stepping.convolution(self.last, stepping.activation(self.act))]
 
     def input_span(self, out: Span) -> Span:
         """Return the samples that the frames `out` depend on."""
@@ -140,17 +145,6 @@ class _Stage(nn.Module):
 
     def initial_state(self, batch: int, like: Tensor) -> State:
         return tuple(layer.initial_state(batch, like) for layer in (*self.units, self.down))
-
-    def step(
-        self, x: Float[Tensor, "B C L"], state: State
-    ) -> tuple[Float[Tensor, "B C_out L_out"], State]:
-        """Return what `forward` does of the next inputs; state beyond one's own is ignored."""
-        new = []
-        for unit, past in zip(self.units, state, strict=False):
-            x, past = unit.step(x, past)  # type: ignore[operator]  # noqa: PLW2901
-            new.append(past)
-        x, past = self.down.step(lean.activate(self.act, x), state[len(new)])
-        return x, (*new, past)
 
     def input_span(self, out: Span) -> Span:
         """Return the inputs that the outputs `out` depend on."""

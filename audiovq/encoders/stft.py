@@ -9,10 +9,11 @@ from torch import Tensor
 
 from audiovq.config import Factor
 from audiovq.encoders._base import Encoder
+from audiovq.nn import lean, stepping
 from audiovq.nn.conv import SPEECH_LEVEL, Conv1d, Span, expand_mask, layer_mask
 from audiovq.nn.convnext import ConvNeXtConfig, dense
 from audiovq.nn.precision import without_autocast
-from audiovq.nn.stepping import State
+from audiovq.nn.stepping import State, Step
 from audiovq.nn.stft import STFT, nearest_divisor
 
 # Below this share of speech's usual level a bin counts as silent: -86 dBFS, which is less than the
@@ -71,7 +72,7 @@ class STFTEncoder(Encoder):
         fast_mask = layer_mask(mask, self.rate)
         for block in self.fast_blocks:
             y = block(y, fast_mask)
-        y = self._slower(y)
+        y = self._slower(y.transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             y = block(y, mask)
         return self.last(y, mask)  # type: ignore[no-any-return]
@@ -83,24 +84,28 @@ class STFTEncoder(Encoder):
 
     def step(self, x: Float[Tensor, "B 1 L"], state: State) -> tuple[Float[Tensor, "B C T"], State]:
         """Encode the next T * hop_length samples; return the new state as well."""
-        with without_autocast(x.device):
-            real, imaginary, past = self.stft.step(x, state[0])
-            y = self.first(_seen(real, imaginary)).transpose(1, 2)
-        new = [past]
-        for block in self.fast_blocks:
-            y, past = block.step(y, state[len(new)])  # type: ignore[operator]
-            new.append(past)
-        y = self._slower(y)
-        for layer in (*self.blocks, self.last):
-            y, past = layer.step(y, state[len(new)])
-            new.append(past)
-        return y, tuple(new)
+        fast, slow = lean.kept((self, "steps"), self._steps)
+        y, early = stepping.through(fast, x.transpose(1, 2), state[: len(fast)])
+        y, late = stepping.through(slow, self._slower(y), state[len(fast) :])
+        return y.transpose(1, 2), early + late
 
-    def _slower(self, y: Float[Tensor, "B C S"]) -> Float[Tensor, "B C_out T"]:
+    def _steps(self) -> tuple[list[Step], list[Step]]:
+        """Return the steps of the layers with a past: at the spectra's rate, and at the frames'."""
+        fast, slow = ([b.stepper() for b in g] for g in (self.fast_blocks, self.blocks))  # type: ignore[operator]
+        return [self._spectra, *fast], [*slow, stepping.convolution(self.last)]
+
+    def _spectra(
+        self, x: Float[Tensor, "B L 1"], past: Float[Tensor, "B P 1"]
+    ) -> tuple[Float[Tensor, "B S C"], Float[Tensor, "B P 1"]]:
+        """Return columns of the spectra of the next samples, and the transform's new state."""
+        with without_autocast(x.device):
+            real, imaginary, past = self.stft.step(x, past)
+            return self.first(_seen(real, imaginary)), past
+
+    def _slower(self, y: Float[Tensor, "B S C"]) -> Float[Tensor, "B T C_out"]:
         """Fold the columns of a frame's spectra into one."""
-        B, C, S = y.shape
-        rows = y.transpose(1, 2).reshape(B, S // self.rate, self.rate * C)
-        return self.down(rows).transpose(1, 2)  # type: ignore[no-any-return]
+        B, S, C = y.shape
+        return self.down(y.reshape(B, S // self.rate, self.rate * C))  # type: ignore[no-any-return]
 
     def input_span(self, out: Span) -> Span:
         """Return the samples that the frames `out` depend on."""

@@ -74,17 +74,25 @@ class ConvInverseSTFT(InverseSTFT):
         y = self._sums(real, imaginary)[..., self.before : self.before + samples]
         return y[:, :1] / y[:, 1:].clamp_min(self.floor)
 
+    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B 2 P"]:
+        """Return what spectra before the first add to the samples to come: nothing.
+
+        Row 0 is of the samples, row 1 of the divisor, which both sum up as spectra come.
+        """
+        assert self.before == 0, "a transform that looks ahead has no steps"
+        return like.new_zeros(batch, 2, self.n_fft - self.hop_length)
+
     def step(
         self,
         real: Float[Tensor, "B T F"],
         imaginary: Float[Tensor, "B T F"],
         past: Float[Tensor, "B 2 P"],
-    ) -> tuple[Float[Tensor, "B 1 L"], Float[Tensor, "B 2 P"]]:
+    ) -> tuple[Float[Tensor, "B L 1"], Float[Tensor, "B 2 P"]]:
         """Return the samples of the next spectra, and the new state."""
         samples = real.shape[1] * self.hop_length
         y = self._sums(real, imaginary) + F.pad(past, (0, samples))
         done = y[..., :samples]
-        return done[:, :1] / done[:, 1:].clamp_min(self.floor), y[..., samples:]
+        return (done[:, 0] / done[:, 1].clamp_min(self.floor)).unsqueeze(-1), y[..., samples:]
 
     def _sums(
         self, real: Float[Tensor, "B T F"], imaginary: Float[Tensor, "B T F"]

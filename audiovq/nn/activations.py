@@ -23,8 +23,12 @@ class Snake(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C L"]) -> Float[Tensor, "B C L"]:
         """Return x + sin^2(a x) / a."""
-        alpha = self.log_alpha.exp()
-        return x + (alpha * x).sin().square() / alpha
+        return snake(x, self.log_alpha.exp())
+
+
+def snake(x: Float[Tensor, "*S"], alpha: Float[Tensor, "..."]) -> Float[Tensor, "*S"]:
+    """Return x + sin^2(a x) / a."""
+    return x + (alpha * x).sin().square() / alpha
 
 
 _MAKERS: dict[ActivationName, Callable[[int], nn.Module]] = {

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 
-from audiovq.nn import lean, stepping
+from audiovq.nn import lean
 
 SPEECH_LEVEL = 0.05  # rms of speech at -26 dBFS, a usual level of corpora; full scale is 1
 GAIN = 1.25  # 1 / rms(ELU(n)) for n ~ N(0, 1), so that variance survives activation and layer
@@ -89,16 +89,10 @@ class Conv1d(nn.Conv1d):
         x = F.pad(x, (self.left, self.right))
         return F.conv1d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
-    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B C P"]:
+    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B P C"]:
         """Return the `left` inputs before the first, in the dtype and on the device of `like`."""
         assert self.right == 0, "a layer that looks ahead has no steps"
-        return like.new_zeros(batch, self.in_channels, self.left)
-
-    def step(
-        self, x: Float[Tensor, "B C L"], past: Float[Tensor, "B C P"]
-    ) -> tuple[Float[Tensor, "B C_out L_out"], Float[Tensor, "B C P"]]:
-        """Convolve the next inputs, a multiple of the stride; return the new state as well."""
-        return stepping.convolve(self, x, past)
+        return like.new_zeros(batch, self.left, self.in_channels)
 
     def input_span(self, out: Span) -> Span:
         """Return the inputs that the outputs `out` depend on."""
@@ -132,16 +126,10 @@ class ConvTranspose1d(nn.ConvTranspose1d):
             y = F.conv_transpose1d(x, self.weight, self.bias, self.stride)
         return y[..., self.left : self.left + x.shape[-1] * self.stride[0]]
 
-    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B C 1"]:
+    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B 1 C"]:
         """Return the input before the first, in the dtype and on the device of `like`."""
         assert self.left == 0, "a layer that looks ahead has no steps"
-        return like.new_zeros(batch, self.in_channels, 1)
-
-    def step(
-        self, x: Float[Tensor, "B C L"], past: Float[Tensor, "B C 1"]
-    ) -> tuple[Float[Tensor, "B C_out L_out"], Float[Tensor, "B C 1"]]:
-        """Upsample the next inputs; return the new state, which is the last input, as well."""
-        return stepping.upsample(self, x, past)
+        return like.new_zeros(batch, 1, self.in_channels)
 
     def input_span(self, out: Span) -> Span:
         """Return the inputs that the outputs `out` depend on."""

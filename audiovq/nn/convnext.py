@@ -4,11 +4,13 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from audiovq.config import ComponentConfig
-from audiovq.nn import lean
+from audiovq.nn import lean, stepping
 from audiovq.nn.activations import ActivationName, activation
 from audiovq.nn.conv import Conv1d, Span
+from audiovq.nn.stepping import Step
 
 
 class ConvNeXtConfig(ComponentConfig):
@@ -80,16 +82,22 @@ class ConvNeXtBlock(nn.Module):
         """Return x plus its neighbourhood's contribution; x counts as zero where `mask` is 0."""
         return x + self._per_frame(self.depthwise(x, mask))
 
-    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B C P"]:
+    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B P C"]:
         """Return the state before the first input, in the dtype and on the device of `like`."""
         return self.depthwise.initial_state(batch, like)
 
-    def step(
-        self, x: Float[Tensor, "B C T"], past: Float[Tensor, "B C P"]
-    ) -> tuple[Float[Tensor, "B C T"], Float[Tensor, "B C P"]]:
-        """Return what `forward` does of the next inputs, and the new state."""
-        near, past = self.depthwise.step(x, past)
-        return x + self._per_frame(near), past
+    def stepper(self) -> Step:
+        """Return what does as `forward` of the next rows."""
+        near, act = stepping.convolution(self.depthwise), stepping.activation(self.act)
+        weight, bias = self.scale.unsqueeze(1) * self.narrow.weight, self.scale * self.narrow.bias
+
+        def step(
+            x: Float[Tensor, "B T C"], past: Float[Tensor, "B P C"]
+        ) -> tuple[Float[Tensor, "B T C"], Float[Tensor, "B P C"]]:
+            y, past = near(x, past)
+            return x + F.linear(act(self.widen(self.norm(y))), weight, bias), past
+
+        return step
 
     def _per_frame(self, near: Float[Tensor, "B C T"]) -> Float[Tensor, "B C T"]:
         y = self.norm(near.transpose(1, 2))

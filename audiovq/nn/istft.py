@@ -18,6 +18,7 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from audiovq.nn import lean
 from audiovq.nn.conv import Span
@@ -74,27 +75,41 @@ class InverseSTFT(nn.Module):
         y = self._own(self._overlap_add(segments)) / divisor.clamp_min(self.floor)
         return y.unsqueeze(1)
 
-    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B 2 P"]:
-        """Return what spectra before the first add to the samples to come: nothing.
+    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B P M"]:
+        """Return the state before the first spectrum: none of those that still sound exist.
 
-        Row 0 is of the samples, row 1 of the divisor, which both sum up as spectra come.
+        A row is of one spectrum: its windowed segment, and behind that 1 as it exists.
         """
         assert self.before == 0, "a transform that looks ahead has no steps"
-        return like.new_zeros(batch, 2, self.n_fft - self.hop_length)
+        return like.new_zeros(batch, self.overlap - 1, self.n_fft + 1)
 
     def step(
         self,
         real: Float[Tensor, "B T F"],
         imaginary: Float[Tensor, "B T F"],
-        past: Float[Tensor, "B 2 P"],
-    ) -> tuple[Float[Tensor, "B 1 L"], Float[Tensor, "B 2 P"]]:
+        past: Float[Tensor, "B P M"],
+    ) -> tuple[Float[Tensor, "B L 1"], Float[Tensor, "B P M"]]:
         """Return the samples of the next T spectra, and the new state."""
-        window = lean.kept(self, lambda: hann(self.n_fft, real))
-        segments = self._segments(real, imaginary) * window
-        both = torch.stack([segments, window.square().expand_as(segments)], dim=1)
-        y, samples = self._overlap_add(both, past), real.shape[1] * self.hop_length
-        done = y[..., :samples]
-        return done[:, :1] / done[:, 1:].clamp_min(self.floor), y[..., samples:]
+        window, squares = lean.kept(self, lambda: self._windows(real))
+        segments = F.pad(self._segments(real, imaginary) * window, (0, 1), value=1.0)
+        rows = torch.cat([past, segments], dim=1)
+        exist = rows[..., -1].unfold(1, self.overlap, 1)
+        y = self._sounding(rows) / (exist @ squares).clamp_min(self.floor)
+        return y.view(y.shape[0], -1, 1), rows.narrow(1, real.shape[1], past.shape[1])
+
+    def _windows(self, like: Tensor) -> tuple[Float[Tensor, "n"], Float[Tensor, "O h"]]:
+        """Return the window, and what each of the spectra over a hop adds to the divisor there."""
+        window = hann(self.n_fft, like)
+        return window, window.square().view(self.overlap, self.hop_length).flip(0)
+
+    def _sounding(self, rows: Float[Tensor, "B R M"]) -> Float[Tensor, "B T h"]:
+        """Return, of each spectrum that has all before it, the sum of what sounds with it."""
+        (B, R, M), over, hop = rows.shape, self.overlap, self.hop_length
+        T, last = R - over + 1, hop * (over - 1)
+        if torch.compiler.is_compiling():  # exporters know no strides
+            starts = enumerate(range(last, -1, -hop))
+            return torch.stack([rows[:, k : k + T, s : s + hop] for k, s in starts]).sum(dim=0)
+        return rows.as_strided((B, T, over, hop), (R * M, M, M - hop, 1), last).sum(dim=2)
 
     def input_span(self, out: Span) -> Span:
         """Return the spectra that the samples `out` depend on."""
@@ -127,21 +142,16 @@ class InverseSTFT(nn.Module):
         """Cut off what lies beyond the spectra's own samples."""
         return y[:, self.before : self.before + y.shape[1] - self.n_fft + self.hop_length]
 
-    def _overlap_add(
-        self, segments: Float[Tensor, "*B T n"], past: Float[Tensor, "*B P"] | None = None
-    ) -> Float[Tensor, "*B L"]:
+    def _overlap_add(self, segments: Float[Tensor, "B T n"]) -> Float[Tensor, "B L"]:
         """Add up segments a hop apart, from the first one's start to the last one's end.
 
-        Those before them have added `past` to what comes first. Three to six times as fast as
-        `fold`, padding and `index_add`, and in one order everywhere.
+        Three to six times as fast as `fold`, padding and `index_add`, and in one order everywhere.
         """
-        *B, T, _ = segments.shape
-        y = segments.new_zeros(*B, T + self.overlap - 1, self.hop_length)
-        if past is not None:
-            y[..., : self.overlap - 1, :] += past.view(*B, -1, self.hop_length)
+        B, T, _ = segments.shape
+        y = segments.new_zeros(B, T + self.overlap - 1, self.hop_length)
         for k, part in enumerate(segments.chunk(self.overlap, dim=-1)):
-            y[..., k : k + T, :] += part
-        return y.flatten(-2)
+            y[:, k : k + T] += part
+        return y.flatten(1)
 
 
 def _inverse_dft(n: int, like: Tensor) -> Float[Tensor, "C {n}"]:

@@ -1,11 +1,13 @@
 """Dilated residual unit, the repeated part of encoder and decoder."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from audiovq.nn import lean, stepping
 from audiovq.nn.activations import ActivationName, activation
 from audiovq.nn.conv import Conv1d, Span, weight_norm
+from audiovq.nn.stepping import Step
 
 
 class ResidualUnit(nn.Module):
@@ -40,17 +42,23 @@ class ResidualUnit(nn.Module):
         y = self.pointwise(lean.activate(self.act_out, y))
         return y.add_(x) if lean.applies(x) else x + y  # type: ignore[no-any-return]
 
-    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B C P"]:
+    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B P C"]:
         """Return the state before the first input, in the dtype and on the device of `like`."""
         return self.dilated.initial_state(batch, like)
 
-    def step(
-        self, x: Float[Tensor, "B C L"], past: Float[Tensor, "B C P"]
-    ) -> tuple[Float[Tensor, "B C L"], Float[Tensor, "B C P"]]:
-        """Return what `forward` does of the next inputs, and the new state."""
-        y, past = self.dilated.step(self.act_in(x), past)
-        y = stepping.pointwise(self.pointwise, lean.activate(self.act_out, y))
-        return (y.add_(x) if lean.applies(x) else x + y), past
+    def stepper(self) -> Step:
+        """Return what does as `forward` of the next rows."""
+        act_in, act_out = (stepping.activation(a) for a in (self.act_in, self.act_out))
+        near, back = stepping.convolved(self.dilated), stepping.convolved(self.pointwise)
+
+        def step(
+            x: Float[Tensor, "B L C"], past: Float[Tensor, "B P C"]
+        ) -> tuple[Float[Tensor, "B L C"], Float[Tensor, "B P C"]]:
+            rows = torch.cat([past, act_in(x)], dim=1)
+            y = stepping.apart(back(act_out(near(rows))), x.shape[0])
+            return x + y, rows.narrow(1, x.shape[1], past.shape[1])
+
+        return step
 
     def input_span(self, out: Span) -> Span:
         """Return the inputs that the outputs `out` depend on."""

@@ -48,17 +48,17 @@ class STFT(nn.Module):
         """Return real and imaginary parts of the T spectra of L = T * hop_length samples."""
         return self._of(F.pad(x[:, 0], (self.left, self.right)))
 
-    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B 1 P"]:
+    def initial_state(self, batch: int, like: Tensor) -> Float[Tensor, "B P 1"]:
         """Return the samples before the first, in the dtype and on the device of `like`."""
         assert self.right == 0, "a transform that looks ahead has no steps"
-        return like.new_zeros(batch, 1, self.left)
+        return like.new_zeros(batch, self.left, 1)
 
     def step(
-        self, x: Float[Tensor, "B 1 L"], past: Float[Tensor, "B 1 P"]
-    ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"], Float[Tensor, "B 1 P"]]:
+        self, x: Float[Tensor, "B L 1"], past: Float[Tensor, "B P 1"]
+    ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B T F"], Float[Tensor, "B P 1"]]:
         """Return real and imaginary parts of the next T * hop_length samples, and the new state."""
-        x = torch.cat([past, x], dim=-1)
-        return *self._of(x[:, 0]), x[..., x.shape[-1] - self.left :]
+        rows = torch.cat([past, x], dim=1)
+        return *self._of(rows[..., 0]), rows.narrow(1, x.shape[1], self.left)
 
     def _of(
         self, padded: Float[Tensor, "B L"]
