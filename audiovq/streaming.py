@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
-from torch.nn import functional as F
 
 from audiovq import inference
 from audiovq import streaming_steps as steps
 from audiovq.errors import AudioError, AudioVQError, ConfigError
 from audiovq.nn import lean
 from audiovq.nn.stepping import State
+from audiovq.streaming_buffer import Buffer, cut
 
 if TYPE_CHECKING:
     from audiovq.autoencoder import Autoencoder
@@ -102,7 +102,7 @@ class Stream:
             raise ConfigError(f"codes of {codes.dtype} given; int64 is accepted")
         if codes.shape[-1]:
             inference.check_codes(codes, discrete.codebook_sizes)
-        columns = _cut(codes.to(self._like.device), 1)
+        columns = cut(codes.to(self._like.device), 1)
         return self._each(columns, lambda c: self._decode(discrete.decode(c)), 1)
 
     def decode_embedding(self, z: Tensor) -> Float[Tensor, "B 1 _"]:
@@ -113,7 +113,7 @@ class Stream:
         if z.shape[-1] % stride:
             raise ConfigError(f"{z.shape[-1]} frames given; a multiple of {stride} is accepted")
         z = inference.finite(z.to(self._like))
-        return self._each(_cut(z, stride), self._decode, 1)
+        return self._each(cut(z, stride), self._decode, 1)
 
     def reconstruct(self, x: Tensor, *, last: bool = False) -> Float[Tensor, "B 1 _"]:
         """Return the next samples passed through the whole model; otherwise as `encode`.
@@ -161,7 +161,7 @@ class Stream:
         self._closed = True
         self._kept.clear()
         self._encoder = self._decoder = ()
-        self._buffer = _Buffer(self._none(1), self.model.hop_length)
+        self._buffer = Buffer(self._none(1), self.model.hop_length)
 
     def __enter__(self) -> "Stream":  # noqa: PYI034  (beartype refuses Self here)
         self._check_open()
@@ -182,7 +182,7 @@ class Stream:
             self._encoder = steps.encoder_state(self.model, self.batch, self._like)
         if self._refusals["decode"] is None:
             self._decoder = steps.decoder_state(self.model, self.batch, self._like)
-        self._buffer = _Buffer(self._none(1), self.model.hop_length)
+        self._buffer = Buffer(self._none(1), self.model.hop_length)
 
     def _encode(self, x: Float[Tensor, "B 1 L"]) -> Int[Tensor, "B K T"]:
         codes, self._encoder = steps.encode(self.model, x, self._encoder)
@@ -238,42 +238,6 @@ class Stream:
                 f"{what} of shape {tuple(x.shape)} given; ({self.batch}, {wanted}, any number) is "
                 f"accepted, as the stream has batch={self.batch}"
             )
-
-
-class _Buffer:
-    """Cuts what arrives into whole frames; holds less than one.
-
-    Attributes:
-        waiting: the samples of the incomplete frame.
-        missing: zeros that completed the last frame.
-    """
-
-    def __init__(self, empty: Float[Tensor, "B 1 0"], hop_length: int) -> None:
-        self.waiting, self.missing = empty, 0
-        self._empty = empty
-        self._hop, self._ended = hop_length, False
-
-    def take(self, x: Float[Tensor, "B 1 L"], *, last: bool) -> list[Float[Tensor, "B 1 hop"]]:
-        """Return the frames that are complete now.
-
-        Raises:
-            AudioError: the last samples were taken before.
-        """
-        if self._ended:
-            raise AudioError("the last samples were given before; reset() begins new recordings")
-        joined = torch.cat([self.waiting, x], dim=-1)
-        if last:
-            self._ended, self.missing = True, -joined.shape[-1] % self._hop
-            joined = F.pad(joined, (0, self.missing))
-        # Cloned, so as not to keep what came before in memory.
-        rest = joined.shape[-1] % self._hop
-        self.waiting = joined[..., -rest:].clone() if rest else self._empty
-        return _cut(joined, self._hop)
-
-
-def _cut(x: Shaped[Tensor, "B C L"], size: int) -> list[Shaped[Tensor, "B C {size}"]]:
-    """Return the whole parts of that size; for one part, cheaper than `torch.split`."""
-    return [x.narrow(-1, end - size, size) for end in range(size, x.shape[-1] + 1, size)]
 
 
 def _refusal(model: "Autoencoder", *parts: str) -> ConfigError | None:

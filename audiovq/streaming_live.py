@@ -14,6 +14,7 @@ from torch import Tensor
 from audiovq.errors import AudioError
 
 if TYPE_CHECKING:
+    from audiovq.export.live import ExportedStream
     from audiovq.streaming import Stream
 
 
@@ -109,7 +110,7 @@ class Heard:
 
 
 def listen(
-    stream: "Stream",
+    stream: "Stream | ExportedStream",
     blocks: Iterable[Float[Tensor, "1 1 _"]],
     clock: Clock,
     *,
@@ -171,7 +172,7 @@ def cut(blocks: Iterable[Float[Tensor, "1 1 _"]], size: int) -> Iterator[Float[T
 
 
 def _sound(
-    stream: "Stream",
+    stream: "Stream | ExportedStream",
     block: Float[Tensor, "1 1 _"],
     codes: Int[Tensor, "1 K _"] | None,
     *,

@@ -7,6 +7,7 @@ weights, weight norm folded as in a model that is used:
 
 1. offline: encode(), then decode(), of the whole recording.
 2. in blocks of 20 ms, which are one frame: one stream, and a batch of eight.
+3. one stream of the same model, exported, by onnxruntime.
 
 Speed is in seconds of audio per second, of all recordings of a batch together. `cost` is the time
 per second of audio beside offline's. Multiply-accumulates (MAC) are counted of both ways: they tell
@@ -17,6 +18,7 @@ what others push out of the caches still counts.
 """
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +31,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from audiovq import streaming_steps as steps
 from audiovq.autoencoder import Autoencoder, AutoencoderConfig
 from audiovq.config import parse
+from audiovq.export.live import Exported
+from audiovq.export.write import export
 from audiovq.nn.conv import fold_weight_norm
 
 RVQ = {"name": "rvq", "dim": 64, "codebook_size": 512, "num_codebooks": 4}
@@ -49,8 +53,9 @@ def main() -> None:
         model, name = causal(*ends), " and ".join(ends)
         found = measure(model, seconds, rounds)
         values[name] = found
-        for way in ("offline", "stream", "streams"):
-            kind = {"stream": "one stream", "streams": f"{BATCH} streams"}.get(way, way)
+        for way in ("offline", "stream", "streams", "exported"):
+            kinds = {"stream": "one stream", "streams": f"{BATCH} streams"}
+            kind = (kinds | {"exported": "one stream, exported"}).get(way, way)
             each = found[way]
             state = f"{each['state_bytes'] / 1000:.1f}" if "state_bytes" in each else ""
             row = [f"{each['speed']:.1f}", f"{each['cost']:.2f}", state]
@@ -60,12 +65,19 @@ def main() -> None:
 
 def measure(model: Autoencoder, seconds: int, rounds: int) -> dict[str, Any]:
     x = torch.randn(BATCH, 1, 16000 * seconds) * 0.05
-    with model.stream() as one, model.stream(BATCH) as many:
+    with (
+        model.stream() as one,
+        model.stream(BATCH) as many,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        export(model, f"{folder}/graphs", formats=("onnx",))
+        graphs = Exported(f"{folder}/graphs").stream()
         times = interleaved(
             {
                 "offline": lambda: model.decode(model.encode(x[:1])),
                 "stream": lambda: through(one, x[:1]),
                 "streams": lambda: through(many, x),
+                "exported": lambda: through(graphs, x[:1]),
             },
             rounds,
             clock=time.process_time,

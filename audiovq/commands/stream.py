@@ -75,8 +75,9 @@ def stream(
 ) -> None:
     """Pass sound through a causal model live, block by block, and say how it kept up.
 
-    For models whose ends are causal, such as autoencoder/rvq_live. Ctrl-C ends the recording; what
-    was heard until then is kept. At the end it says on stderr how long blocks took (median, 95 %,
+    For models whose ends are causal, such as autoencoder/rvq_live, and for folders that `audiovq
+    export` made of them, which onnxruntime runs at less cost. Ctrl-C ends the recording; what was
+    heard until then is kept. At the end it says on stderr how long blocks took (median, 95 %,
     worst), how many came too late, and the speed.
 
     Example: arecord -f S16_LE -r 16000 | audiovq stream runs/live -o - | aplay -f S16_LE -r 16000
@@ -85,8 +86,7 @@ def stream(
 
     set_threads(threads)
     _check_targets(source, out, codes, as_json=as_json, force=force)
-    loaded = load_model(model, device, plugin)
-    _check_codebooks(loaded, codebooks)
+    loaded = _loaded(model, device, plugin, codebooks)
     size = _block_samples(block, loaded.sample_rate)
     paced = source != _STANDARD if realtime is None else realtime
     with loaded.stream(speaker=speaker) as live, _Ending() as ending:
@@ -221,6 +221,22 @@ def _block_samples(block: str, sample_rate: int) -> int:
             f"minute (60000ms)"
         )
     return samples
+
+
+def _loaded(path: Path, device: str, plugin: list[str], codebooks: int | None) -> Any:
+    """Return a model, or one that was exported."""
+    from audiovq.export.live import Exported, is_exported
+
+    if not is_exported(path):
+        loaded = load_model(path, device, plugin)
+        _check_codebooks(loaded, codebooks)
+        return loaded
+    if device != "cpu" or codebooks is not None:
+        raise ConfigError(
+            f"{path} is an export: it runs on the CPU, and with the codebooks that it was exported "
+            f"with (audiovq export --codebooks)"
+        )
+    return Exported(path)
 
 
 def _check_codebooks(model: Any, codebooks: int | None) -> None:

@@ -7,4 +7,5 @@ In order:
     manifest    what a folder of graphs holds, as JSON and as a README
     check       how far the written graphs are from the model, and how fast
     write       all of it into a folder, which appears whole
+    live        such a folder as a stream
 """

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audiovq.errors import ConfigError
-from audiovq.export.runtime import OnnxGraph, TorchGraph
+from audiovq.export.runtime import OnnxGraph, OnnxSteps, TorchGraph
 from audiovq.nn.conv import SPEECH_LEVEL
 
 if TYPE_CHECKING:
@@ -131,7 +131,11 @@ class _File:
         graph = about["graphs"][name]
         threads = torch.get_num_threads()
         self.model, self.name, self.found = model, name, Agreement(path.name)
-        self.graph = OnnxGraph(path, graph, threads) if form == "onnx" else TorchGraph(path)
+        self.graph: OnnxGraph | OnnxSteps | TorchGraph
+        if form == "torch":
+            self.graph = TorchGraph(path)
+        else:
+            self.graph = (OnnxSteps if graph["states"] else OnnxGraph)(path, graph, threads)
         self.least = graph["least_in_torch"]
         self.told = any(port["name"] == "speaker" for port in graph["inputs"])
         self.rows = len(about["codebook_sizes"]) or None
@@ -148,12 +152,11 @@ class _File:
 
     def run(self, given: Tensor, *others: Tensor) -> Tensor:
         """Run the file."""
-        if not self.name.endswith("_stream"):
+        if not isinstance(self.graph, OnnxSteps):
             return self.graph(given, *others)
-        assert isinstance(self.graph, OnnxGraph)
         hop = self.model.hop_length if "encoder" in self.name else 1
         whole = F.pad(given, (0, -given.shape[-1] % hop))
-        return self.graph.stream(whole, *others, block=_BLOCK_FRAMES * hop)
+        return self.graph.all_of(whole, *others, block=_BLOCK_FRAMES * hop)
 
     def time(self, rounds: int) -> None:
         """Measure both on 10 s of noise, in turns."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from audiovq.autoencoder import Autoencoder
 
 MANIFEST, README = "export.json", "README.md"
-_FORMAT_VERSION = 1
+KIND = ("audiovq.export", 1)  # of the manifest, and its version
 _USE = (
     "Items of a batch are equally long; items of several lengths go one by one. The last frame is "
     "filled up with silence: of a decoded waveform, keep as many samples as went in."
@@ -61,8 +61,8 @@ def manifest(
     rows = next(p.shape[1] for g in graphs for p in (*g.inputs, *g.outputs) if _is_middle(p))
     assert isinstance(rows, int)
     return {
-        "format": "audiovq.export",
-        "format_version": _FORMAT_VERSION,
+        "format": KIND[0],
+        "format_version": KIND[1],
         **facts(model, rows),
         "settings": dict(settings),
         "graphs": {
