@@ -127,9 +127,13 @@ def _desk(hall: Hall) -> tuple[Desk, gr.HTML]:
 
 def first(hall: Hall, panel: str = "resynthesise") -> str | None:
     """Return the model to begin with: one that shows what a panel is for, if there is any."""
+
+    def has_units(facts: Facts) -> bool:
+        return facts.num_codebooks == 1 and not facts.speakers
+
     wanted: dict[str, Callable[[Facts], bool]] = {
-        "units": lambda facts: facts.num_codebooks == 1,
-        "edit": lambda facts: facts.num_codebooks == 1,
+        "units": has_units,
+        "edit": has_units,
         "voice": lambda facts: bool(facts.speakers),
         "generate": lambda facts: bool(hall.shelf.priors(facts.name)),
     }

@@ -52,8 +52,10 @@ def build(hall: Hall, desk: Desk) -> Panel:
 
 
 def first(hall: Hall) -> list[str]:
-    """Return the models to begin with: three that have codes, which have a rate to compare by."""
-    known = sorted(hall.shelf.models(), key=lambda facts: not facts.is_discrete)
+    """Return three models to begin with: those with codes first, which have a rate."""
+    known = sorted(
+        hall.shelf.models(), key=lambda facts: (bool(facts.speakers), not facts.is_discrete)
+    )
     return [facts.name for facts in known[:3]]
 
 

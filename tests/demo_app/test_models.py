@@ -185,8 +185,9 @@ def test_making_a_shelf_leaves_the_random_state_alone(folder):
 
 @pytest.fixture
 def box(monkeypatch, tmp_path):
-    """Untrained stand-ins for the four models that come with the package, by their names."""
+    """Untrained stand-ins for the models that come with the package, by their names."""
     made = {"vq-50hz": small_model(), "rvq-50hz": small_model(RVQ), "vae-50hz": small_model("vae")}
+    made["voice-50hz"] = voices_model(reference=True)
     for name, model in made.items():
         model.save(tmp_path / name, half=True)
         boxes.write(tmp_path / name, words=boxes.WORDS, of="")
@@ -198,13 +199,13 @@ def box(monkeypatch, tmp_path):
 
 def test_the_models_that_come_with_the_package_are_there_by_their_short_names(box, folder):
     shelf = Shelf([], warm=False)
-    assert set(shelf.names()) == {"vq-50hz", "rvq-50hz", "vae-50hz"}
+    assert set(shelf.names()) == {"vq-50hz", "rvq-50hz", "vae-50hz", "voice-50hz"}
     assert shelf.notes == {}
     assert shelf.with_priors() == ["vq-50hz"]
     assert [p.name for p in shelf.priors("vq-50hz")] == ["wavenet-50hz"]
     assert shelf.model("rvq-50hz").num_codebooks == 3
     both = Shelf([folder], warm=False).names()
-    assert set(both[:3]) == set(shelf.names())  # ours first, then the visitor's
+    assert set(both[:4]) == set(shelf.names())  # ours first, then the visitor's
     assert "vq" in both
 
 
@@ -223,7 +224,7 @@ def test_the_page_opens_with_a_model_that_shows_what_a_panel_is_for(box):
     opened = {panel: app.first(hall, panel) for panel in app.PANELS}
     assert opened == {
         "resynthesise": "rvq-50hz", "compare": "rvq-50hz", "units": "vq-50hz", "edit": "vq-50hz",
-        "voice": "rvq-50hz", "generate": "vq-50hz",
+        "voice": "voice-50hz", "generate": "vq-50hz",
     }  # fmt: skip
 
 
