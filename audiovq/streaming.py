@@ -217,7 +217,8 @@ class Stream:
         self._check_shape(x, "samples", 1, AudioError)
         if not x.is_floating_point():
             raise AudioError(f"samples of {x.dtype} given; floats in [-1, 1] are accepted")
-        return self._buffer.take(inference.finite(x.to(self._like)), last=last)
+        whole = self._buffer.take(inference.finite(x.to(self._like)), last=last)
+        return cut(whole, self.model.hop_length)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -21,22 +21,24 @@ class Buffer:
         self._empty = empty
         self._hop, self._ended = hop_length, False
 
-    def take(self, x: Float[Tensor, "B 1 L"], *, last: bool) -> list[Float[Tensor, "B 1 hop"]]:
-        """Return the frames that are complete now.
+    def take(self, x: Float[Tensor, "B 1 L"], *, last: bool) -> Float[Tensor, "B 1 _"]:
+        """Return the frames that are complete now, in a row.
 
         Raises:
             AudioError: the last samples were taken before.
         """
         if self._ended:
             raise AudioError("the last samples were given before; reset() begins new recordings")
-        joined = torch.cat([self.waiting, x], dim=-1)
+        joined = torch.cat([self.waiting, x], dim=-1) if self.waiting.shape[-1] else x
         if last:
             self._ended, self.missing = True, -joined.shape[-1] % self._hop
             joined = F.pad(joined, (0, self.missing))
-        # Cloned, so as not to keep what came before in memory.
         rest = joined.shape[-1] % self._hop
-        self.waiting = joined[..., -rest:].clone() if rest else self._empty
-        return cut(joined, self._hop)
+        if not rest:
+            self.waiting = self._empty
+            return joined
+        self.waiting = joined[..., -rest:].clone()  # without what came before in memory
+        return joined[..., :-rest]
 
 
 def cut(x: Shaped[Tensor, "B C L"], size: int) -> list[Shaped[Tensor, "B C {size}"]]:

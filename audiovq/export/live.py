@@ -166,8 +166,7 @@ class ExportedStream:
                 f"samples of shape {tuple(x.shape)} and {x.dtype} given; floats of shape "
                 f"({self.batch}, 1, any number) are accepted"
             )
-        frames = self._buffer.take(inference.finite(x.float().cpu()), last=last)
-        whole = torch.cat(frames, dim=-1) if frames else x[..., :0].float()
+        whole = self._buffer.take(inference.finite(x.float().cpu()), last=last)
         return self._step(0, self._encoder, whole)
 
     def _said(self, given: Tensor) -> Tensor:
