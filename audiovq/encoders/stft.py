@@ -130,7 +130,7 @@ def _seen(
 ) -> Float[Tensor, "B T three_F"]:
     """Return how spectra are seen: log power and compressed parts, about as large as 1."""
     real, imaginary = real / SPEECH_LEVEL, imaginary / SPEECH_LEVEL
-    power = real.square() + imaginary.square() + _FLOOR**2
+    power = real * real + imaginary * imaginary + _FLOOR**2
     shrink = power.pow((_POWER - 1) / 2)
     level = _LOG_SCALE * power.log() + _LOG_SHIFT
     return torch.cat([level, real * shrink, imaginary * shrink], dim=-1)

@@ -10,7 +10,7 @@ from audiovq.bottlenecks._base import DiscreteBottleneck
 from audiovq.errors import ConfigError
 from audiovq.export import graphs, streams
 from audiovq.export.graphs import Graph
-from audiovq.export.spectra import by_convolution
+from audiovq.export.spectra import by_products
 from audiovq.nn.conv import fold_weight_norm
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def plain(model: "Autoencoder") -> "Autoencoder":
     fold_weight_norm(copied)
     tensors = {name: value.cpu() for name, value in release.plain_state(model).items()}
     copied.load_state_dict(tensors, assign=True)
-    by_convolution(copied)
+    by_products(copied)
     return copied.eval().requires_grad_(requires_grad=False)
 
 

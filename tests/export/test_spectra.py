@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from audiovq.export.spectra import ConvInverseSTFT, ConvSTFT
+from audiovq.export.spectra import ProductInverseSTFT, ProductSTFT
 from audiovq.nn.istft import InverseSTFT
 from audiovq.nn.stft import STFT
 
@@ -15,7 +15,7 @@ SIZES = [(8, 4), (3, 3), (80, 4)]
 def test_the_convolution_is_the_transform(hop, overlap, causal):
     plain = STFT(hop, overlap, causal=causal)
     x = torch.randn(2, 1, 5 * hop)
-    for found, wanted in zip(ConvSTFT(plain)(x), plain(x), strict=True):
+    for found, wanted in zip(ProductSTFT(plain)(x), plain(x), strict=True):
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 
@@ -24,7 +24,7 @@ def test_the_convolution_is_the_transform(hop, overlap, causal):
 def test_the_transposed_convolution_is_the_inverse(hop, overlap, causal):
     plain = InverseSTFT(hop, overlap, causal=causal)
     real, imaginary = torch.randn(2, 2, 6, plain.bins)
-    found = ConvInverseSTFT(plain)(real, imaginary)
+    found = ProductInverseSTFT(plain)(real, imaginary)
     torch.testing.assert_close(found, plain(real, imaginary), atol=1e-5, rtol=1e-5)
 
 
@@ -33,7 +33,7 @@ def test_the_transposed_convolution_is_the_inverse(hop, overlap, causal):
 def test_steps_give_what_all_at_once_gives(hop, overlap, convolved):
     there, back = STFT(hop, overlap, causal=True), InverseSTFT(hop, overlap, causal=True)
     if convolved:
-        there, back = ConvSTFT(there), ConvInverseSTFT(back)
+        there, back = ProductSTFT(there), ProductInverseSTFT(back)
     x = torch.randn(2, 1, 6 * hop)
     spectra = there(x)
     heard, said = there.initial_state(2, x), back.initial_state(2, x)
