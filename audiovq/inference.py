@@ -234,6 +234,17 @@ def stream_through(
         yield part
 
 
+def whole(codes: Tensor) -> Int[Tensor, "*_"]:
+    """Return codes as int64, after refusing what are no whole numbers.
+
+    Raises:
+        ConfigError: they are floats, complex numbers or truth values.
+    """
+    if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
+        raise ConfigError(f"codes of {codes.dtype} given; int64 is accepted")
+    return codes.long()
+
+
 def check_codes(codes: Int[Tensor, "B K T"], codebook_sizes: tuple[int, ...]) -> None:
     """Refuse codes with too many rows or values out of range."""
     rows = codes.shape[1]

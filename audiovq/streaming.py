@@ -98,8 +98,7 @@ class Stream:
         discrete = self.model.discrete_bottleneck()
         self._check("decode")
         self._check_shape(codes, "codes", None)
-        if codes.is_floating_point():
-            raise ConfigError(f"codes of {codes.dtype} given; int64 is accepted")
+        codes = inference.whole(codes)
         if codes.shape[-1]:
             inference.check_codes(codes, discrete.codebook_sizes)
         columns = cut(codes.to(self._like.device), 1)
@@ -217,7 +216,8 @@ class Stream:
         self._check_shape(x, "samples", 1, AudioError)
         if not x.is_floating_point():
             raise AudioError(f"samples of {x.dtype} given; floats in [-1, 1] are accepted")
-        whole = self._buffer.take(inference.finite(x.to(self._like)), last=last)
+        # Detached: what waits for its frame would keep all that it was made by.
+        whole = self._buffer.take(inference.finite(x.detach().to(self._like)), last=last)
         return cut(whole, self.model.hop_length)
 
     def _check_open(self) -> None:

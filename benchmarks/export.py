@@ -2,8 +2,8 @@
 
     python benchmarks/export.py [--save] [--rounds N] [MODEL ...]
 
-Of models by folder or name, or of fresh weights by the default configs with convolutions and with
-spectra at both ends. Each is exported first, which takes up to a minute. The same graphs as
+Of models by folder or name; without any, of fresh weights by the default configs with convolutions
+and with spectra at both ends, and of two models that come with audiovq. Each is exported first, which takes up to a minute. The same graphs as
 `audiovq export` writes, and the same comparison; eager is `model.encode` and `model.decode`.
 Medians of interleaved rounds.
 """
@@ -35,6 +35,7 @@ def main() -> None:
     models = {named(word): audiovq.load(word) for word in words} or {
         "conv and conv": fresh("conv", "conv"),
         "stft and istft": fresh("stft", "istft"),
+        **{name: audiovq.load(name) for name in ("vq-50hz", "rvq-50hz")},
     }
     values, rows = {}, [["10 s of sound", "part", "ONNX ms", "PyTorch ms", "PyTorch / ONNX"]]
     for name, model in models.items():

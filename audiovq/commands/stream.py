@@ -86,7 +86,7 @@ def stream(
 
     set_threads(threads)
     _check_targets(source, out, codes, as_json=as_json, force=force)
-    loaded = _loaded(model, device, plugin, codebooks)
+    loaded = _loaded(model, device, plugin, codebooks, threads)
     size = _block_samples(block, loaded.sample_rate)
     paced = source != _STANDARD if realtime is None else realtime
     with loaded.stream(speaker=speaker) as live, _Ending() as ending:
@@ -223,7 +223,7 @@ def _block_samples(block: str, sample_rate: int) -> int:
     return samples
 
 
-def _loaded(path: Path, device: str, plugin: list[str], codebooks: int | None) -> Any:
+def _loaded(path: Path, device: str, plugin: list[str], codebooks: int | None, threads: int) -> Any:
     """Return a model, or one that was exported."""
     from audiovq.export.live import Exported, is_exported
 
@@ -236,7 +236,7 @@ def _loaded(path: Path, device: str, plugin: list[str], codebooks: int | None) -
             f"{path} is an export: it runs on the CPU, and with the codebooks that it was exported "
             f"with (audiovq export --codebooks)"
         )
-    return Exported(path)
+    return Exported(path, threads)
 
 
 def _check_codebooks(model: Any, codebooks: int | None) -> None:

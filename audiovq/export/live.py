@@ -1,14 +1,14 @@
 """Streams of exported models: `model.stream()` by onnxruntime, from a folder of graphs alone."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from audiovq import inference
@@ -20,67 +20,100 @@ from audiovq.streaming_buffer import Buffer
 _SIDES = ("encoder_stream", "decoder_stream")
 
 
+class _Port(BaseModel):
+    name: str
+    dtype: Literal["float32", "int64"]
+    shape: list[int | str] = Field(min_length=1)
+
+
+class _Graph(BaseModel):
+    files: dict[str, str]
+    inputs: list[_Port] = Field(min_length=1)
+    outputs: list[_Port] = Field(min_length=1)
+    states: int = Field(ge=0)
+
+
+class _About(BaseModel):
+    """What is read of `export.json`."""
+
+    format: Literal["audiovq.export"]
+    format_version: Literal[1]
+    sample_rate: int = Field(gt=0)
+    hop_length: int = Field(gt=0)
+    codebook_sizes: list[int]
+    speakers: list[str]
+    graphs: dict[str, _Graph]
+
+
 class Exported:
     """A folder that `audiovq export` wrote.
 
+    Args:
+        folder: with `export.json` and ONNX files.
+        threads: of onnxruntime.
+
     Attributes:
         sample_rate: Hz.
+        hop_length: samples per frame.
         codebook_sizes: of each row of codes; empty for a continuous model.
         speakers: names that it knows.
 
     Raises:
-        CheckpointError: it is no such folder, or of a later audiovq.
+        CheckpointError: it is no such folder, damaged, or of another audiovq.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.about = _read(self.folder / manifest.MANIFEST)
-        self.sample_rate: int = self.about["sample_rate"]
-        self.codebook_sizes: tuple[int, ...] = tuple(self.about["codebook_sizes"])
-        self.speakers: tuple[str, ...] = tuple(self.about["speakers"][1:])
+    def __init__(self, folder: str | Path, threads: int = 1) -> None:
+        self.folder, self.threads = Path(folder), threads
+        about = _read(self.folder / manifest.MANIFEST)
+        self.sample_rate, self.hop_length = about.sample_rate, about.hop_length
+        self.codebook_sizes, self.speakers = tuple(about.codebook_sizes), tuple(about.speakers[1:])
+        self.graphs = about.graphs
 
-    def stream(
-        self, batch: int = 1, *, speaker: str | None = None, threads: int = 1
-    ) -> "ExportedStream":
-        """Return what takes samples or codes as they come; see `Autoencoder.stream`.
+    def stream(self, batch: int = 1, *, speaker: str | None = None) -> "ExportedStream":
+        """Return what takes samples or codes as they come.
 
         Raises:
             ConfigError: there are no graphs of streams here, or no such speaker to choose.
+            CheckpointError: a file is missing or damaged.
         """
-        missing = [s for s in _SIDES if "onnx" not in self._graph(s).get("files", {})]
-        if missing:
+        known = [s for s in _SIDES if s in self.graphs and "onnx" in self.graphs[s].files]
+        if not known:
             raise ConfigError(
-                f"{self.folder} holds no {' and no '.join(f'{s}.onnx' for s in missing)}: export a "
-                f"causal model, such as one of autoencoder/rvq_live, with --format onnx"
+                f"{self.folder} holds no graphs of streams: export a causal model, such as one of "
+                f"autoencoder/rvq_live, with --format onnx"
             )
         row = self._row(speaker)
-        sides = [
-            OnnxSteps(self.folder / self._graph(s)["files"]["onnx"], self._graph(s), threads)
-            for s in _SIDES
-        ]
-        return ExportedStream(self, batch, sides[0], sides[1], row)
+        return ExportedStream(self, batch, {s: self._steps(s) for s in known}, row)
 
-    def _graph(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.about["graphs"].get(name, {})
-        return found
+    def _steps(self, name: str) -> OnnxSteps:
+        graph = self.graphs[name]
+        path = self.folder / graph.files["onnx"]
+        try:
+            return OnnxSteps(path, graph.model_dump(), self.threads)
+        except ConfigError:  # a package is missing
+            raise
+        except Exception as error:  # noqa: BLE001  (onnxruntime has a dozen of its own)
+            why = str(error).splitlines()[0][:200]
+            raise CheckpointError(f"{path} cannot be run ({why}): export the model again") from None
 
     def _row(self, speaker: str | None) -> int | None:
         """Return the place of a speaker; None for a decoder that is not told."""
-        told = any(port["name"] == "speaker" for port in self._graph(_SIDES[1])["inputs"])
+        decoder = self.graphs.get(_SIDES[1])
+        told = decoder is not None and any(port.name == "speaker" for port in decoder.inputs)
         if speaker is None:
             return 0 if told else None
         if not told:
             raise ConfigError(f"the decoder in {self.folder} is not told who speaks")
         if speaker not in self.speakers:
-            shown = ", ".join(self.speakers[:8])
-            raise ConfigError(f"no speaker {speaker!r} in {self.folder}; there are {shown} ...")
+            shown = ", ".join(self.speakers[:8]) + " ..." * (len(self.speakers) > 8)
+            raise ConfigError(f"no speaker {speaker!r} in {self.folder}; there are {shown}")
         return 1 + self.speakers.index(speaker)
 
 
 class ExportedStream:
     """Several recordings in lockstep; what comes out is as of `audiovq.streaming.Stream`.
 
-    Whole frames of a call are computed together.
+    Whole frames of a call are computed together. All recordings begin anew together.
 
     Attributes:
         batch: recordings.
@@ -91,15 +124,13 @@ class ExportedStream:
         self,
         exported: Exported,
         batch: int,
-        encoder: OnnxSteps,
-        decoder: OnnxSteps,
+        sides: Mapping[str, OnnxSteps],
         speaker: int | None,
     ) -> None:
         if batch < 1:
             raise ConfigError(f"batch={batch} given; at least 1 recording is needed")
-        self.exported, self.batch = exported, batch
-        self.latency: int = exported.about["hop_length"]
-        self._encoder, self._decoder = encoder, decoder
+        self.exported, self.batch, self.latency = exported, batch, exported.hop_length
+        self._sides = sides
         self._others = () if speaker is None else (np.full(batch, speaker, np.int64),)
         self._closed = False
         self.reset()
@@ -123,6 +154,7 @@ class ExportedStream:
         """
         self._discrete()
         sizes = self.exported.codebook_sizes
+        codes = inference.whole(codes)
         if codes.ndim != 3 or codes.shape[:2] != (self.batch, len(sizes)):
             raise ConfigError(
                 f"codes of shape {tuple(codes.shape)} given; ({self.batch}, {len(sizes)}, any "
@@ -140,12 +172,13 @@ class ExportedStream:
     def reset(self) -> None:
         """Begin new recordings."""
         self._check_open()
-        self._states = [side.start(self.batch) for side in (self._encoder, self._decoder)]
+        self._states = {name: side.start(self.batch) for name, side in self._sides.items()}
         self._buffer = Buffer(torch.zeros(self.batch, 1, 0), self.latency)
 
     def close(self) -> None:
         """Let go of all memory."""
-        self._closed, self._states = True, []
+        self._closed, self._states = True, {}
+        self._buffer = Buffer(torch.zeros(self.batch, 1, 0), self.latency)
 
     def __enter__(self) -> "ExportedStream":  # noqa: PYI034  (beartype refuses Self here)
         self._check_open()
@@ -166,22 +199,32 @@ class ExportedStream:
                 f"samples of shape {tuple(x.shape)} and {x.dtype} given; floats of shape "
                 f"({self.batch}, 1, any number) are accepted"
             )
-        whole = self._buffer.take(inference.finite(x.float().cpu()), last=last)
-        return self._step(0, self._encoder, whole)
+        self._need(_SIDES[0])
+        whole = self._buffer.take(inference.finite(x.detach().float().cpu()), last=last)
+        return self._step(_SIDES[0], whole)
 
     def _said(self, given: Tensor) -> Tensor:
         self._check_open()
-        return self._step(1, self._decoder, given, *self._others)
+        self._need(_SIDES[1])
+        return self._step(_SIDES[1], given, *self._others)
 
-    def _step(self, place: int, side: OnnxSteps, given: Tensor, *others: np.ndarray) -> Tensor:
+    def _need(self, name: str) -> None:
+        if name not in self._sides:
+            raise ConfigError(
+                f"{self.exported.folder} holds no {name}.onnx: export the model with both parts "
+                f"(--what encoder,decoder), both of them causal"
+            )
+
+    def _step(self, name: str, given: Tensor, *others: np.ndarray) -> Tensor:
+        side = self._sides[name]
         if not given.shape[-1]:
             return side.nothing(self.batch)
-        found, self._states[place] = side(given.numpy(), *others, state=self._states[place])
+        found, self._states[name] = side(given.numpy(), *others, state=self._states[name])
         return torch.from_numpy(found)
 
     def _discrete(self) -> None:
         if not self.exported.codebook_sizes:
-            raise ConfigError("this model is continuous and has no codes")
+            raise ConfigError("this model is continuous and has no codes: use reconstruct()")
 
     def _check_open(self) -> None:
         if self._closed:
@@ -193,16 +236,16 @@ def is_exported(folder: str | Path) -> bool:
     return (Path(folder) / manifest.MANIFEST).is_file()
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path) -> _About:
     try:
-        about = json.loads(path.read_text("utf-8"))
-        kind = (about["format"], about["format_version"])
-        if kind == manifest.KIND:
-            needed = ("sample_rate", "hop_length", "codebook_sizes", "speakers", "graphs")
-            about = {key: about[key] for key in needed}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} cannot be read as an export: {error}") from None
-    if kind != manifest.KIND:
-        raise CheckpointError(f"{path} is of {kind[0]} {kind[1]}; {manifest.KIND} is read here")
-    found: Mapping[str, Any] = about
-    return found
+        about = _About.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise CheckpointError(
+            f"{path} is not what this audiovq exports ({where}: {first['msg']}): export the model "
+            f"again"
+        ) from None
+    return about

@@ -43,6 +43,9 @@ class OnnxSteps:
 
     def __init__(self, file: Path, about: Mapping[str, Any], threads: int) -> None:
         self._session = _session(file, threads)
+        names = [port["name"] for port in about["inputs"]]
+        if [given.name for given in self._session.get_inputs()] != names:
+            raise ValueError("it is of another graph")
         plain = len(about["inputs"]) - about["states"]
         self._names = [port["name"] for port in about["inputs"][:plain]]
         self._states = about["inputs"][plain:]

@@ -27,7 +27,8 @@ def fit_reference(
     """Return the model with a reference encoder that gives the rows of its table.
 
     The encoder's last layer is set by ridge regression, from what the layers before it say of
-    recordings of the table's speakers to these speakers' rows, every speaker counting about alike.
+    recordings of the table's speakers to these speakers' rows; a speaker of n pieces counts as the
+    root of n.
     A model without an encoder gets one, whose other layers stay as they are drawn. Codes and
     voices of the table do not change.
 

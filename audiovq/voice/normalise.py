@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from audiovq.nn.mel import mel_bands
+from audiovq.nn.mel import mel_bands, mel_centres
 from audiovq.voice.level import gain
 
 # Log power of speech in each band about its mean (dB), pauses left out: the mean of the 130
@@ -25,6 +26,7 @@ SPEECH_DB = (
     1, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, -1, -2, -2, -2, -2, -2, -3, -3, -3, -4,
     -4, -5, -6, -6, -7, -8, -9, -10, -11, -12, -13, -14, -14, -15, -15, -15, -16, -16, -17, -17,
 )  # fmt: skip
+_SPEECH_RATE = 16000  # Hz, of the recordings it is the mean of
 SECONDS = 60.0  # from the beginning, of a longer recording, that the filter is computed from
 TAPS = 512
 _BANDS = len(SPEECH_DB)
@@ -61,9 +63,7 @@ class Normaliser:
         if how == "none" or not bool(x.any()):
             return cls(taps, 1.0)
         if how == "spectrum":
-            taps = _taps(
-                torch.tensor(SPEECH_DB, dtype=torch.float32) * (math.log(10) / 10) - long_term(x)
-            )
+            taps = _taps(_to_speech(long_term(x), sample_rate))
         filtered = torch.cat(list(_filtered([x], taps)), dim=-1)
         return cls(taps * gain([filtered], sample_rate), 1.0 / gain([x], sample_rate))
 
@@ -92,6 +92,19 @@ def long_term(x: Float[Tensor, "1 1 L"]) -> Float[Tensor, "M"]:
     loudness = power.mean(dim=1)
     bands = power @ mel_bands(power.shape[1], _BANDS, power)
     return bands[loudness >= _PAUSE * loudness.max()].clamp_min(_FLOOR).log().mean(dim=0)
+
+
+def _to_speech(found: Float[Tensor, "M"], sample_rate: int) -> Float[Tensor, "M"]:
+    """Return what makes a long-term spectrum that of speech (nepers of power).
+
+    What lies above the bands of `SPEECH_DB`, which end at 8 kHz, is changed as the rest on average.
+    """
+    shares = mel_centres(_BANDS, found)
+    at, known = shares * (sample_rate / 2), shares * (_SPEECH_RATE / 2)
+    speech = np.interp(at.numpy(), known.numpy(), SPEECH_DB)
+    change = torch.from_numpy(speech).to(found) * (math.log(10) / 10) - found
+    inside = at <= _SPEECH_RATE / 2
+    return torch.where(inside, change, change[inside].mean())
 
 
 def _taps(change: Float[Tensor, "M"]) -> Float[Tensor, "N"]:

@@ -62,17 +62,69 @@ def test_mistakes(exported, tmp_path):
         live.encode(X[:1])
     with pytest.raises(ConfigError, match="batch=0"):
         Exported(graphs).stream(0)
-    with pytest.raises(ConfigError, match="no encoder_stream.onnx and no decoder_stream.onnx"):
+    with pytest.raises(ConfigError, match="holds no graphs of streams"):
         Exported(exported("conv") / "graphs").stream()
     assert not is_exported(tmp_path)
-    shutil.copytree(graphs, tmp_path / "later")
-    about = tmp_path / "later" / "export.json"
-    about.write_text(json.dumps(json.loads(about.read_text()) | {"format_version": 9}))
-    with pytest.raises(CheckpointError, match=r"audiovq.export 9; .* is read here"):
-        Exported(tmp_path / "later")
-    about.write_text("{")
-    with pytest.raises(CheckpointError, match="cannot be read as an export"):
-        Exported(tmp_path / "later")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format_version": 9}, "format_version"),
+        ({"hop_length": 0}, "hop_length"),
+        ({"speakers": None}, "speakers"),
+        ({"graphs": []}, "graphs"),
+    ],
+)
+def test_a_damaged_manifest_is_one_line(exported, tmp_path, change, words):
+    about = json.loads((exported("spectra_causal") / "graphs" / "export.json").read_text())
+    (tmp_path / "export.json").write_text(json.dumps(about | change))
+    with pytest.raises(CheckpointError, match=rf"{words}.*export the model again"):
+        Exported(tmp_path)
+    (tmp_path / "export.json").write_text("{")
+    with pytest.raises(CheckpointError, match="export the model again"):
+        Exported(tmp_path)
+
+
+def test_damaged_files_are_one_line(exported, tmp_path):
+    folder = tmp_path / "graphs"
+    shutil.copytree(exported("spectra_causal") / "graphs", folder)
+    encoder, decoder = (folder / f"{side}_stream.onnx" for side in ("encoder", "decoder"))
+    for data in (decoder.read_bytes(), encoder.read_bytes()[:500], b"", None):
+        encoder.unlink()
+        if data is not None:
+            encoder.write_bytes(data)
+        with pytest.raises(CheckpointError, match=r"encoder_stream.onnx cannot be run \(.*again"):
+            Exported(folder).stream()
+        if data is None:
+            break
+
+
+def test_codes_and_samples_of_other_types(exported):
+    folder = exported("spectra_causal")
+    model = audiovq.load(folder / "model")
+    codes = model.encode(X)
+    for live in (model.stream(2), Exported(folder / "graphs").stream(2)):
+        wanted = live.decode(codes)
+        live.reset()
+        assert torch.equal(live.decode(codes.to(torch.int16)), wanted)
+        for wrong in (codes.float(), codes.bool()):
+            with pytest.raises(ConfigError, match="int64 is accepted"):
+                live.decode(wrong)
+        found = live.encode(X.clone().requires_grad_(), last=True)
+        assert torch.equal(found, codes)
+
+
+def test_a_part_alone(exported, tmp_path):
+    folder = tmp_path / "graphs"
+    shutil.copytree(exported("spectra_causal") / "graphs", folder)
+    about = json.loads((folder / "export.json").read_text())
+    del about["graphs"]["decoder_stream"]
+    (folder / "export.json").write_text(json.dumps(about))
+    with Exported(folder, threads=2).stream(2) as live:
+        assert live.encode(X, last=True).shape[-1] == 10
+        with pytest.raises(ConfigError, match="no decoder_stream.onnx"):
+            live.decode(torch.zeros(2, 2, 1, dtype=torch.int64))
 
 
 def test_the_command_takes_an_export(exported, tmp_path, run):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy.signal import lfilter
 
+from audiovq import audio
 from audiovq.voice.level import LEVEL_DB
 from audiovq.voice.normalise import TAPS, Normaliser, coloured, long_term
 from tests.helpers import noise
@@ -39,6 +40,19 @@ def test_a_recording_is_coloured_like_another():
     assert float((left - left.mean()).abs().mean()) < 0.2 * float(
         (apart - apart.mean()).abs().mean()
     )
+
+
+@pytest.mark.parametrize("rate", [8000, 24000])
+def test_the_filter_is_of_frequencies_and_not_of_the_rate(rate):
+    x = leaning(0.9)
+    at_16k, other = (Normaliser.of(audio.resample(x, RATE, r), r).taps for r in (RATE, rate))
+    hz = torch.tensor([500.0, 1000.0, 2000.0, 3000.0])
+    found = []
+    for taps, r in ((at_16k, RATE), (other, rate)):
+        response = torch.fft.rfft(taps, 8192).abs().log10() * 20
+        found.append(response[(hz * 8192 / r).long()])
+    apart = found[1] - found[0]
+    assert float((apart - apart.mean()).abs().max()) < 2  # dB
 
 
 def test_the_level_alone_leaves_the_shape_and_none_leaves_all():
