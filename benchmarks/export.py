@@ -3,9 +3,9 @@
     python benchmarks/export.py [--save] [--rounds N] [MODEL ...]
 
 Of models by folder or name; without any, of fresh weights by the default configs with convolutions
-and with spectra at both ends, and of two models that come with audiovq. Each is exported first, which takes up to a minute. The same graphs as
-`audiovq export` writes, and the same comparison; eager is `model.encode` and `model.decode`.
-Medians of interleaved rounds.
+and with spectra at both ends, and of two models that come with audiovq. Each is exported first,
+which takes up to a minute. The same graphs as `audiovq export` writes, and the same comparison;
+eager is `model.encode` and `model.decode`. Medians of interleaved rounds.
 """
 
 import sys
