@@ -37,8 +37,10 @@ def _recording(what: str = "Recording: a WAV, FLAC, OGG or MP3 file") -> gr.Audi
     return gr.Audio(type="filepath", label=what)
 
 
-def _model(hall: Hall) -> gr.Dropdown:
-    return _choice(hall.shelf.names(), "Model: one of the names that /models gives")
+def _model(hall: Hall, *, with_speakers: bool = False) -> gr.Dropdown:
+    """Return a choice of models; the first is the one that a call without any gets."""
+    models = sorted(hall.shelf.models(), key=lambda f: with_speakers and not f.speakers)
+    return _choice([f.name for f in models], "Model: one of the names that /models gives")
 
 
 def _choice(choices: Sequence[str], label: str, **more: Any) -> gr.Dropdown:
@@ -223,7 +225,12 @@ def _voice(hall: Hall) -> tuple[Endpoint, list[Any], list[Any]]:
     speaker = gr.Textbox("", label="Speaker: a name that /models gives for the model; '': anyone")
     return (
         converted,
-        [_recording(), _model(hall), speaker, _recording("Reference: whose voice, of anyone")],
+        [
+            _recording(),
+            _model(hall, with_speakers=True),
+            speaker,
+            _recording("Reference: whose voice, of anyone"),
+        ],
         [_sound("Converted: a WAV file at the model's rate")],
     )
 

@@ -128,7 +128,7 @@ def test_voice(client, given, models, x):
     model = models["voices"]
     path = client.predict(given, "voices", "cem", api_name="/voice")
     check_same(path, in_voice(model, x, model.speaker_index(["cem"])))
-    path = client.predict(given, "voices", reference=given, api_name="/voice")
+    path = client.predict(given, reference=given, api_name="/voice")  # the model that has voices
     check_same(path, in_voice(model, x, hear(model, x, model.sample_rate)))
     with pytest.raises(AppError, match="give one of them"):
         client.predict(given, "voices", "cem", given, api_name="/voice")
