@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor
 
 from audiovq import inference
@@ -43,6 +43,13 @@ class _About(BaseModel):
     codebook_sizes: list[int]
     speakers: list[str]
     graphs: dict[str, _Graph]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "_About":
+        encoder = self.graphs.get(_SIDES[0])
+        if encoder and encoder.outputs[0].shape[-1] != f"samples / {self.hop_length}":
+            raise ValueError(f"hop_length {self.hop_length} is not that of {_SIDES[0]}")
+        return self
 
 
 class Exported:

@@ -72,6 +72,7 @@ def test_mistakes(exported, tmp_path):
     [
         ({"format_version": 9}, "format_version"),
         ({"hop_length": 0}, "hop_length"),
+        ({"hop_length": 5}, "hop_length 5 is not that"),
         ({"speakers": None}, "speakers"),
         ({"graphs": []}, "graphs"),
     ],
