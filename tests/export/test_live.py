@@ -31,6 +31,7 @@ def test_blocks_of_any_size_give_what_the_model_gives(exported, block):
         assert live.latency == model.hop_length
 
 
+@pytest.mark.slow
 def test_who_is_heard(exported):
     folder = exported("voices")
     model, graphs = audiovq.load(folder / "model"), Exported(folder / "graphs")
