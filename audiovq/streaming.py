@@ -1,7 +1,6 @@
 """Sound and codes as they come: causal models on samples that arrive in blocks of any size."""
 
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,13 +12,14 @@ from audiovq import streaming_steps as steps
 from audiovq.errors import AudioError, AudioVQError, ConfigError
 from audiovq.nn import lean
 from audiovq.nn.stepping import State
+from audiovq.streaming_base import Closable
 from audiovq.streaming_buffer import Buffer, cut
 
 if TYPE_CHECKING:
     from audiovq.autoencoder import Autoencoder
 
 
-class Stream:
+class Stream(Closable):
     """Several recordings in lockstep, of which each call takes the next samples or codes.
 
     What comes out, joined, is what the model gives for all of it at once: samples to rounding,
@@ -50,7 +50,6 @@ class Stream:
         self._condition = condition
         self._like = next(model.parameters()).detach()
         self._kept: lean.Kept = {}
-        self._closed = False
         self._encoder: State = ()
         self._decoder: State = ()
         self._refusals = {
@@ -162,18 +161,6 @@ class Stream:
         self._encoder = self._decoder = ()
         self._buffer = Buffer(self._none(1), self.model.hop_length)
 
-    def __enter__(self) -> "Stream":  # noqa: PYI034  (beartype refuses Self here)
-        self._check_open()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
-
     # ---------------------------------------------------------------------- inside
 
     def _start(self) -> None:
@@ -219,10 +206,6 @@ class Stream:
         # Detached: what waits for its frame would keep all that it was made by.
         whole = self._buffer.take(inference.finite(x.detach().to(self._like)), last=last)
         return cut(whole, self.model.hop_length)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ConfigError("this stream is closed; open another with model.stream()")
 
     def _check(self, way: str) -> None:
         self._check_open()

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from audiovq import inference
 from audiovq.errors import AudioError, CheckpointError, ConfigError
 from audiovq.export import manifest
 from audiovq.export.runtime import OnnxSteps
+from audiovq.streaming_base import Closable
 from audiovq.streaming_buffer import Buffer
 
 _SIDES = ("encoder_stream", "decoder_stream")
@@ -117,7 +117,7 @@ class Exported:
         return 1 + self.speakers.index(speaker)
 
 
-class ExportedStream:
+class ExportedStream(Closable):
     """Several recordings in lockstep; what comes out is as of `audiovq.streaming.Stream`.
 
     Whole frames of a call are computed together. All recordings begin anew together.
@@ -139,7 +139,6 @@ class ExportedStream:
         self.exported, self.batch, self.latency = exported, batch, exported.hop_length
         self._sides = sides
         self._others = () if speaker is None else (np.full(batch, speaker, np.int64),)
-        self._closed = False
         self.reset()
 
     def encode(self, x: Tensor, *, last: bool = False) -> Int[Tensor, "B K _"]:
@@ -187,18 +186,6 @@ class ExportedStream:
         self._closed, self._states = True, {}
         self._buffer = Buffer(torch.zeros(self.batch, 1, 0), self.latency)
 
-    def __enter__(self) -> "ExportedStream":  # noqa: PYI034  (beartype refuses Self here)
-        self._check_open()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _heard(self, x: Tensor, *, last: bool) -> Tensor:
         self._check_open()
         if x.ndim != 3 or x.shape[:2] != (self.batch, 1) or not x.is_floating_point():
@@ -232,10 +219,6 @@ class ExportedStream:
     def _discrete(self) -> None:
         if not self.exported.codebook_sizes:
             raise ConfigError("this model is continuous and has no codes: use reconstruct()")
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ConfigError("this stream is closed; open another")
 
 
 def is_exported(folder: str | Path) -> bool:
